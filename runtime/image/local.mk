@@ -1,0 +1,24 @@
+# runtime/image/: the image store, references, the registry client and ecs-image
+libruntime_a_SOURCES += \
+	runtime/image/behavior.c \
+	runtime/image/challenge.c runtime/image/challenge.h \
+	runtime/image/image.c runtime/image/image.h \
+	runtime/image/manifest.c runtime/image/manifest.h \
+	runtime/image/failure.h \
+	runtime/image/login.c runtime/image/login.h \
+	runtime/image/pull.c runtime/image/pull.h \
+	runtime/image/reference.c runtime/image/reference.h \
+	runtime/image/store.c runtime/image/store.h \
+	runtime/image/store-remove.c runtime/image/store-write.c
+pkglibexec_PROGRAMS += ecs-image
+ecs_image_SOURCES = \
+	runtime/image/ecs-image.c \
+	runtime/image/assemble.c \
+	runtime/image/command.c runtime/image/command.h \
+	runtime/image/fetch.c runtime/image/fetch.h \
+	runtime/image/http.c runtime/image/http.h \
+	runtime/image/layer.c runtime/image/layer.h \
+	runtime/image/load.c runtime/image/load.h \
+	runtime/image/registry.c runtime/image/registry.h \
+	runtime/image/report.c runtime/image/report.h
+ecs_image_LDADD = libruntime.a libcommon.a $(CURL_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/image/registry.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/fs.h"
+#include "common/json.h"
+#include "common/strv.h"
+#include "runtime/image/login.h"
+
+enum {
+	TRIES_MAX = 5,
+	REDIRECTS_MAX = 5,
+	LOGINS_MAX = 2, /* the second when a token ran out on the way */
+	RETRY_AFTER_MAX_MS = 30000,
+	INACTIVITY_DEFAULT_MS = 60000,
+};
+
+struct registry {
+	const struct reference *ref;
+	struct http *http;
+	char *username, *password;
+	char *base;          /* "https://host" */
+	char *authorization; /* value of the header once logged in */
+	bool may_need_tls;   /* loopback: plain HTTP is a guess */
+};
+
+int registry_open(const struct registry_params *p, struct registry **ret, struct err *err)
+{
+	_cleanup_(registry_closep) struct registry *r = calloc(1, sizeof(*r));
+	bool loopback = reference_is_loopback(p->reference->domain);
+	struct http_params hp = { .no_proxy = loopback };
+	int k;
+
+	if (!r)
+		return err_set(err, ENOMEM, "set up registry");
+	hp.inactivity_timeout_ms =
+		p->inactivity_timeout_ms > 0 ? p->inactivity_timeout_ms : INACTIVITY_DEFAULT_MS;
+	k = http_open(&hp, &r->http, err);
+	if (k < 0)
+		return k;
+	r->ref = p->reference;
+	r->may_need_tls = loopback && !p->plain_http;
+	r->base = path_join("%s://%s", loopback || p->plain_http ? "http" : "https",
+			    reference_api_host(p->reference));
+	if (!r->base || strdup_to(&r->username, p->username) < 0 ||
+	    strdup_to(&r->password, p->username && !p->password ? "" : p->password) < 0)
+		return err_set(err, ENOMEM, "set up registry");
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+struct registry *registry_close(struct registry *r)
+{
+	if (!r)
+		return NULL;
+	(void) http_close(r->http);
+	login_wipe(r->username);
+	login_wipe(r->password);
+	login_wipe(r->authorization);
+	free(r->base);
+	free(r);
+	return NULL;
+}
+
+struct http *registry_http(struct registry *r)
+{
+	return r->http;
+}
+
+int registry_call_init(struct registry *r, struct registry_call *c, const char *kind,
+		       const char *name, struct err *err)
+{
+	*c = (struct registry_call){
+		.backoff = { .min_ms = 200, .max_ms = 5000, .jitter = 0.5, .factor = 2 },
+	};
+	c->path = path_join("%s/%s", kind, name);
+	c->req.http = r->http;
+	return c->path ? 0 : err_set(err, ENOMEM, "set up request");
+}
+
+void registry_call_done(struct registry_call *c)
+{
+	http_request_done(&c->req);
+	free(c->path);
+	c->path = NULL;
+}
+
+/* Points the request at the registry itself, with what we log in with there. */
+static int aim(struct registry *r, struct registry_call *c, struct err *err)
+{
+	free(c->req.url);
+	c->req.url = path_join("%s/v2/%s/%s", r->base, r->ref->repository, c->path);
+	if (!c->req.url || strdup_to(&c->req.authorization, r->authorization) < 0)
+		return err_set(err, ENOMEM, "set up request");
+	return 0;
+}
+
+int registry_start(struct registry *r, struct registry_call *c, struct err *err)
+{
+	int k = c->req.url ? 0 : aim(r, c, err);
+
+	return k < 0 ? k : http_start(r->http, &c->req, err);
+}
+
+/* Text of a stranger for our messages: one line, printable, short. */
+static char *tame(const char *text, size_t max)
+{
+	char *s = strndup(text, max);
+
+	for (char *p = s; p && *p; p++)
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	return s;
+}
+
+/*
+ * {"errors":[{"code":"MANIFEST_UNKNOWN","message":"…"}]}
+ * as Docker prints it: "manifest unknown: …"
+ */
+static char *body_reason(const struct http_request *req)
+{
+	_cleanup_(json_decrefp) json_t *doc = NULL;
+	_cleanup_(freep) char *code = NULL, *message = NULL;
+	const json_t *first;
+
+	if (json_parse(buf_str(&req->body), req->body.len, &doc, NULL) < 0)
+		return NULL;
+	first = json_array_get(json_object_get(doc, "errors"), 0);
+	code = tame(json_get_string(first, "code", json_get_string(doc, "error", "")), 100);
+	message = tame(json_get_string(first, "message", json_get_string(doc, "details", "")), 500);
+	if (!code || !*code)
+		return NULL;
+	for (char *p = code; *p; p++)
+		*p = *p == '_' ? ' ' : (char) tolower((unsigned char) *p);
+	return path_join("%s: %s", code, message && *message ? message : code);
+}
+
+static int refuse_status(const struct registry *r, const struct registry_call *c, struct err *err)
+{
+	_cleanup_(freep) char *reason = body_reason(&c->req), *name = reference_familiar(r->ref);
+	long status = c->req.status;
+	const char *who = name ? name : "?";
+
+	if (status == 401 || status == 403)
+		return err_set(err, EACCES,
+			       "pull access denied for %s, repository does not exist or may "
+			       "require other credentials: %s",
+			       who,
+			       reason ? reason
+				      : "denied: requested access to the resource is denied");
+	if (status == 404 && strncmp(c->path, "manifests/", 10) == 0)
+		return err_set(err, ENOENT, "manifest for %s:%s not found: %s", who, c->path + 10,
+			       reason ? reason : "manifest unknown: manifest unknown");
+	if (status == 404)
+		return err_set(err, ENOENT, "%s: %s: %s", who, c->path,
+			       reason ? reason : "blob unknown: blob unknown to registry");
+	return err_set(err, EPROTO, "%s %s: the registry answered %ld: %s", who, c->path, status,
+		       reason ? reason : "no reason given");
+}
+
+/* Only the host, for messages: addresses of blobs carry signatures. */
+static char *origin_of(const char *url)
+{
+	const char *p = strstr(url, "://");
+
+	return strndup(url, p ? (size_t) (p - url) + 3 + strcspn(p + 3, "/?#") : 0);
+}
+
+static int refuse_failure(const struct registry_call *c, struct err *err)
+{
+	_cleanup_(freep) char *origin = origin_of(c->req.url);
+	int code = c->req.code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO;
+
+	return err_set(err, code, "Get \"%s/v2/\": %s", origin ? origin : "", c->req.why_not);
+}
+
+static bool is_transient(const struct http_request *req)
+{
+	if (!req->failed)
+		return req->status == 429 || req->status == 408 || req->status >= 500;
+	switch (req->code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+	case CURLE_HTTP2:
+	case CURLE_SSL_CONNECT_ERROR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int try_later(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		     struct err *err)
+{
+	int64_t delay = backoff_next_ms(&c->backoff);
+
+	if (++c->tries >= TRIES_MAX)
+		return c->req.failed ? refuse_failure(c, err) : refuse_status(r, c, err);
+	if (c->req.retry_after_s >= 0)
+		delay = MAX(delay, MIN((int64_t) c->req.retry_after_s * 1000,
+				       (int64_t) RETRY_AFTER_MAX_MS));
+	*ret_delay_ms = delay;
+	/* A redirect's signed address may have run out: from the start. */
+	return aim(r, c, err) < 0 ? -ENOMEM : REGISTRY_LATER;
+}
+
+static bool same_origin(const char *a, const char *b)
+{
+	_cleanup_(freep) char *x = origin_of(a), *y = origin_of(b);
+
+	return x && y && strcasecmp(x, y) == 0;
+}
+
+static int follow(struct registry_call *c, struct err *err)
+{
+	const char *to = c->req.redirect;
+	bool secure = strncmp(c->req.url, "https://", 8) == 0;
+
+	if (!to || ++c->redirects > REDIRECTS_MAX)
+		return err_set(err, EPROTO, "%s: %s", c->path,
+			       to ? "too many redirects" : "a redirect without an address");
+	if (strncasecmp(to, "https://", 8) != 0 && (secure || strncasecmp(to, "http://", 7) != 0))
+		return err_set(err, EPROTO, "%s: refusing a redirect from https to '%.60s'",
+			       c->path, to);
+	if (!same_origin(c->req.url, to)) {
+		login_wipe(c->req.authorization);
+		c->req.authorization = NULL;
+	}
+	return strdup_to(&c->req.url, to) < 0 ? err_set(err, ENOMEM, "follow redirect")
+					      : REGISTRY_AGAIN;
+}
+
+static int take_token(struct registry *r, const struct http_request *req, struct err *err)
+{
+	char *token = NULL;
+	int k = login_bearer(buf_str(&req->body), req->body.len, &token, err);
+
+	if (k < 0)
+		return k;
+	login_wipe(r->authorization);
+	r->authorization = token;
+	return 0;
+}
+
+static int ask_token_service(struct registry *r, struct http_request *req, struct err *err)
+{
+	struct backoff delay = { .min_ms = 200, .max_ms = 3000, .jitter = 0.5, .factor = 2 };
+	_cleanup_(freep) char *reason = NULL, *origin = origin_of(req->url);
+
+	for (int tries = 0; tries < TRIES_MAX; tries++) {
+		int k = http_run(r->http, req, err);
+
+		if (k < 0)
+			return k;
+		if (!req->failed && req->status == 200)
+			return take_token(r, req, err);
+		if (!is_transient(req))
+			break;
+		(void) poll(NULL, 0, (int) backoff_next_ms(&delay));
+	}
+	if (req->failed)
+		return err_set(err, EIO, "token service %s: %s", origin ? origin : "",
+			       req->why_not);
+	reason = body_reason(req);
+	return err_set(err, req->status == 401 || req->status == 403 ? EACCES : EPROTO,
+		       "token service %s answered %ld: %s", origin ? origin : "", req->status,
+		       reason ? reason : "unauthorized: authentication required");
+}
+
+static int log_in(struct registry *r, struct registry_call *c, struct err *err)
+{
+	_cleanup_(challenge_done) struct challenge ch = {};
+	struct http_request req = { .body_max = LOGIN_TOKEN_BYTES_MAX };
+	int k = c->req.challenge ? challenge_parse(c->req.challenge, &ch, err) : 0;
+
+	if (k < 0)
+		return k;
+	if (ch.scheme == CHALLENGE_BASIC && r->username) {
+		login_wipe(r->authorization);
+		r->authorization = NULL;
+		return login_basic(r->username, r->password, &r->authorization, err);
+	}
+	if (ch.scheme != CHALLENGE_BEARER)
+		return refuse_status(r, c, err);
+	k = login_token_url(&ch, r->ref, strncmp(r->base, "https://", 8) == 0, &req.url, err);
+	if (k == 0 && r->username)
+		k = login_basic(r->username, r->password, &req.authorization, err);
+	if (k == 0)
+		k = ask_token_service(r, &req, err);
+	http_request_done(&req);
+	return k;
+}
+
+/* A loopback port that speaks TLS answers plain HTTP with a 400, or not at all. */
+static bool wants_tls(const struct registry *r, const struct http_request *req)
+{
+	if (!r->may_need_tls || strncmp(req->url, "http://", 7) != 0)
+		return false;
+	if (req->failed)
+		return req->code == CURLE_GOT_NOTHING || req->code == CURLE_RECV_ERROR ||
+		       req->code == CURLE_UNSUPPORTED_PROTOCOL ||
+		       req->code == CURLE_WEIRD_SERVER_REPLY;
+	return req->status == 400 && (req->head || strcasestr(buf_str(&req->body), "HTTPS"));
+}
+
+static int turn_to_tls(struct registry *r, struct registry_call *c, struct err *err)
+{
+	char *base = path_join("https://%s", reference_api_host(r->ref));
+
+	if (!base)
+		return err_set(err, ENOMEM, "set up request");
+	free(r->base);
+	r->base = base;
+	r->may_need_tls = false;
+	return aim(r, c, err) < 0 ? -ENOMEM : REGISTRY_AGAIN;
+}
+
+static int judge_login(struct registry *r, struct registry_call *c, struct err *err)
+{
+	bool stale = c->req.authorization && r->authorization &&
+		     strcmp(c->req.authorization, r->authorization) != 0;
+	int k = 0;
+
+	if (!stale) { /* else another transfer logged in meanwhile */
+		if (++c->logins > LOGINS_MAX)
+			return refuse_status(r, c, err);
+		/* The answer to a HEAD has no reason in it, and Basic does not change. */
+		if (c->logins > 1 &&
+		    strncmp(r->authorization ? r->authorization : "", "Basic", 5) == 0)
+			return refuse_status(r, c, err);
+		k = log_in(r, c, err);
+	}
+	if (k == 0)
+		k = aim(r, c, err);
+	return k < 0 ? k : REGISTRY_AGAIN;
+}
+
+int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		   struct err *err)
+{
+	const struct http_request *req = &c->req;
+
+	if (req->callback_error < 0)
+		return err_set(err, -req->callback_error, "%s: %s", c->path,
+			       req->callback_error == -EFBIG ? "the answer is too large"
+							     : strerror(-req->callback_error));
+	if (wants_tls(r, req))
+		return turn_to_tls(r, c, err);
+	r->may_need_tls = r->may_need_tls && req->failed;
+	if (is_transient(req))
+		return try_later(r, c, ret_delay_ms, err);
+	if (req->failed)
+		return refuse_failure(c, err);
+	if (req->status == 200 || req->status == 206)
+		return REGISTRY_OK;
+	if (req->status >= 300 && req->status < 400)
+		return follow(c, err);
+	if (req->status == 401 && same_origin(req->url, r->base))
+		return judge_login(r, c, err);
+	return refuse_status(r, c, err);
+}
+
+int registry_run(struct registry *r, struct registry_call *c, struct err *err)
+{
+	for (;;) {
+		int64_t delay = 0;
+		int k = registry_start(r, c, err);
+
+		while (k == 0 && !c->req.done)
+			k = http_step(r->http, NULL, 0, 1000, err);
+		if (k == 0)
+			k = registry_judge(r, c, &delay, err);
+		if (k <= REGISTRY_OK)
+			return k;
+		if (k == REGISTRY_LATER)
+			(void) poll(NULL, 0, (int) delay);
+	}
+}

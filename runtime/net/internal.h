@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal - what net.c (bridge, namespaces, addresses) and ports.c share. */
+#pragma once
+
+#include <net/ethernet.h>
+
+#include "runtime/net/addrpool.h"
+#include "runtime/net/net.h"
+#include "runtime/net/nft.h"
+#include "runtime/net/porttab.h"
+
+struct net {
+	char *bridge;    /* owned */
+	char *netns_dir; /* owned */
+	int bridge_index;
+	int rtnl;    /* owned; a socket in the host's namespace */
+	int nfnl;    /* owned; the same for netfilter */
+	int self_ns; /* owned; the host's namespace */
+	struct in_addr gateway;
+	uint8_t gateway_mac[ETH_ALEN];
+	struct nft *nft; /* owned */
+	struct nft_params nft_params;
+	struct addrpool addresses;
+	struct porttab ports;
+};

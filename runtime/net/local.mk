@@ -1,0 +1,9 @@
+# runtime/net/: bridge, namespaces, veth pairs, addresses, host ports, /etc files
+libruntime_a_SOURCES += \
+	runtime/net/addrpool.c runtime/net/addrpool.h runtime/net/conntrack.c runtime/net/conntrack.h \
+	runtime/net/etcfiles.c runtime/net/etcfiles.h runtime/net/internal.h runtime/net/link.c \
+	runtime/net/link.h runtime/net/net.c runtime/net/net.h runtime/net/netns.c runtime/net/netns.h \
+	runtime/net/nft.c runtime/net/nft.h runtime/net/nftelem.c \
+	runtime/net/nftelem.h runtime/net/ports.c runtime/net/porttab.c \
+	runtime/net/porttab.h runtime/net/resolvconf.c runtime/net/resolvconf.h runtime/net/rtnl.c \
+	runtime/net/rtnl.h runtime/net/sysctl.c runtime/net/sysctl.h

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net - the host side of container networking: the bridge, network namespaces, veth pairs, and host
+ * ports published through one nftables table, `inet ecs`. netlink and libnftables only, no
+ * programs. Loop thread only; calls are short. Idempotent: attaching what is attached and removing
+ * what is gone succeed. Host ports stand in maps (proto . port : addr . port), so a lookup costs
+ * O(1) and publishing is one element in one transaction.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+struct net;
+
+struct net_params {
+	const char *bridge;                   /* "ecs0" */
+	struct in_addr subnet;                /* network address, network byte order */
+	uint8_t prefix_len;                   /* 16..28 */
+	const char *netns_dir;                /* where namespaces are bound: <run_dir>/netns */
+	uint16_t dynamic_first, dynamic_last; /* range of host ports chosen by us */
+	const uint16_t *reserved_tcp, *reserved_udp; /* never chosen */
+	size_t n_reserved_tcp, n_reserved_udp;
+	bool allow_imds; /* containers may reach the instance metadata service; else it is closed */
+};
+
+/*
+ * Makes or takes over bridge, addresses, sysctls and table; what is published stays published and
+ * running connections go on. -EPERM: no CAP_NET_ADMIN. IPv4 forwarding is switched on. Containers
+ * are reached through published ports only. When the host has a forward policy of its own that
+ * drops (Docker's iptables FORWARD chain does), it must accept what enters or leaves the bridge:
+ * our accept cannot overrule it.
+ */
+int net_new(const struct net_params *p, struct net **ret, struct err *err);
+
+/* Frees; what was made in the kernel stays, since containers go on. */
+struct net *net_free(struct net *n);
+DEFINE_CLEANUP(struct net *, net_free)
+
+/* Removes bridge and table from the kernel: for uninstall and tests. */
+int net_teardown(struct net *n, struct err *err);
+
+/* The gateway of the bridge: its own address. */
+struct in_addr net_gateway(const struct net *n);
+
+/*
+ * Takes a free address of the subnet (not the network, gateway or broadcast one). Lowest first
+ * after the last taken, so that an address rests before it is used again. -ENOSPC: all are taken.
+ */
+int net_address_take(struct net *n, struct in_addr *ret, struct err *err);
+
+/* Marks an address read back from the store as taken. 0, or -EADDRINUSE/-EADDRNOTAVAIL. */
+int net_address_restore(struct net *n, struct in_addr addr, struct err *err);
+void net_address_release(struct net *n, struct in_addr addr);
+
+/* Makes a network namespace bound at <netns_dir>/@id, its loopback up. *ret_path owned. */
+int net_ns_create(struct net *n, const char *id, char **ret_path, struct err *err);
+
+/* Unbinds; the kernel takes the namespace apart once nobody is in it, which is not waited for. */
+int net_ns_remove(struct net *n, const char *id, struct err *err);
+
+/* Ids bound in netns_dir; strv, owned. */
+int net_ns_list(struct net *n, char ***ret, struct err *err);
+
+/* Puts eth0 with @addr and a default route into namespace @id, its peer onto the bridge. */
+int net_attach(struct net *n, const char *id, struct in_addr addr, struct err *err);
+
+/*
+ * Cuts @id off the bridge at once. The devices go away with the namespace, after net_ns_remove(), in
+ * the kernel's own time: removing them here would stall the loop for 30 ms and more.
+ */
+int net_detach(struct net *n, const char *id, struct err *err);
+
+struct port_binding {
+	uint16_t container_port; /* 1..65535 */
+	uint16_t host_port;      /* 0: any free port of the dynamic range */
+	uint8_t proto;           /* IPPROTO_TCP or IPPROTO_UDP */
+};
+
+enum {
+	NET_E_PORT_IN_USE = 1
+}; /* somebody holds a host port: err says which; nothing was changed */
+
+/*
+ * Holds the host ports of @b (choosing those that are 0) by binding them, so that nobody else can
+ * take them before they are published. All or none. Until it is published a TCP port refuses
+ * connections. Returns 0, NET_E_PORT_IN_USE ("host port 8080/tcp is in use", "no tcp port of
+ * 32768-60999 is free") or a negative errno; -EINVAL names a protocol or container port out of
+ * bounds.
+ */
+int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err *err);
+
+/* Publishes held ports towards @addr: one nftables transaction. */
+int net_ports_publish(struct net *n, struct in_addr addr, const struct port_binding *b, size_t n_b,
+		      struct err *err);
+
+/* Withdraws (if published) and lets go of the ports; those not held are fine. */
+int net_ports_release(struct net *n, const struct port_binding *b, size_t n_b, struct err *err);
+
+struct net_published {
+	struct in_addr addr;
+	struct port_binding binding;
+};
+
+/*
+ * After a restart: brings the table in line with exactly the bindings given (elements of others go,
+ * missing ones come), in one transaction, and holds their ports again. A port that somebody bound
+ * meanwhile stays published: packets are redirected before they would reach a socket.
+ */
+int net_ports_restore(struct net *n, const struct net_published *p, size_t n_p, struct err *err);
+
+/*
+ * Puts the whole table as it should be, in one transaction: rules and published ports. Running
+ * connections go on. For a check from time to time: others may flush rulesets, and the rule that
+ * closes the instance metadata service is in there.
+ */
+int net_reassert(struct net *n, struct err *err);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/net/nftelem.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <string.h>
+
+#include "runtime/net/rtnl.h"
+
+enum {
+	CHUNK = 1000, /* elements of one message: they share one attribute, of at most 64 KiB */
+	ELEMENT_BYTES = 48, /* of one element with its headers, rounded up */
+	MESSAGES_MAX = NFTELEM_MAX / CHUNK + 2,
+};
+
+/* Parts of a concatenation take whole 32-bit words each; numbers are in network byte order. */
+struct map_key {
+	uint8_t proto, pad[3];
+	uint16_t port, pad2;
+};
+
+struct map_data {
+	struct in_addr addr;
+	uint16_t port, pad;
+};
+
+static struct nl_msg *message(int type, uint8_t family, uint16_t res_id, size_t size)
+{
+	struct nfgenmsg head = { .nfgen_family = family,
+				 .version = NFNETLINK_V0,
+				 .res_id = htons(res_id) };
+	struct nl_msg *m = nlmsg_alloc_size(size);
+
+	if (m && (!nlmsg_put(m, 0, 0, type, 0, NLM_F_CREATE) ||
+		  nlmsg_append(m, &head, sizeof(head), NLMSG_ALIGNTO) < 0)) {
+		nlmsg_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static int put_value(struct nl_msg *m, int type, const void *data, size_t size)
+{
+	struct nlattr *nest = nla_nest_start(m, type | NLA_F_NESTED);
+
+	if (!nest || nla_put(m, NFTA_DATA_VALUE, (int) size, data) < 0)
+		return -1;
+	nla_nest_end(m, nest);
+	return 0;
+}
+
+static int put_element(struct nl_msg *m, bool add, const struct nft_element *e)
+{
+	struct map_key key = { .proto = e->proto, .port = htons(e->host_port) };
+	struct map_data data = { .addr = e->addr, .port = htons(e->container_port) };
+	struct nlattr *elem = nla_nest_start(m, NFTA_LIST_ELEM | NLA_F_NESTED);
+
+	if (!elem || put_value(m, NFTA_SET_ELEM_KEY, &key, sizeof(key)) < 0 ||
+	    (add && put_value(m, NFTA_SET_ELEM_DATA, &data, sizeof(data)) < 0))
+		return -1;
+	nla_nest_end(m, elem);
+	return 0;
+}
+
+static struct nl_msg *elements(bool add, const struct nft_element *e, size_t n)
+{
+	int type = NFNL_SUBSYS_NFTABLES << 8 | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM);
+	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
+	struct nlattr *list;
+
+	m = message(type, NFPROTO_INET, 0, 256 + n * ELEMENT_BYTES);
+	if (!m || nla_put_string(m, NFTA_SET_ELEM_LIST_TABLE, "ecs") < 0 ||
+	    nla_put_string(m, NFTA_SET_ELEM_LIST_SET, "ports") < 0)
+		return NULL;
+	list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED);
+	if (!list)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (put_element(m, add, &e[i]) < 0)
+			return NULL;
+	nla_nest_end(m, list);
+	return TAKE_PTR(m);
+}
+
+int nftelem_change(int nfnl, bool add, const struct nft_element *e, size_t n, struct err *err)
+{
+	struct nl_msg *msgs[MESSAGES_MAX];
+	size_t n_msgs = 0;
+	int k;
+
+	if (n == 0)
+		return 0;
+	if (n > NFTELEM_MAX)
+		return err_set(err, E2BIG, "%zu map elements at once, at most %d go", n,
+			       NFTELEM_MAX);
+	msgs[n_msgs++] = message(NFNL_MSG_BATCH_BEGIN, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, 64);
+	for (size_t i = 0; i < n; i += CHUNK)
+		msgs[n_msgs++] = elements(add, e + i, MIN(n - i, (size_t) CHUNK));
+	msgs[n_msgs++] = message(NFNL_MSG_BATCH_END, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, 64);
+	k = rtnl_batch(nfnl, msgs, n_msgs, err);
+	for (size_t i = 0; i < n_msgs; i++)
+		if (msgs[i])
+			nlmsg_free(msgs[i]);
+	return k;
+}

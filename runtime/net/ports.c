@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/net/conntrack.h"
+#include "runtime/net/internal.h"
+#include "runtime/net/nftelem.h"
+
+static int check(const struct port_binding *b, struct err *err)
+{
+	if (b->proto != IPPROTO_TCP && b->proto != IPPROTO_UDP)
+		return err_set(err, EINVAL,
+			       "protocol %d of container port %u is neither tcp nor udp", b->proto,
+			       b->container_port);
+	if (b->container_port == 0)
+		return err_set(err, EINVAL, "container port 0 is outside 1..65535");
+	return 0;
+}
+
+static int check_all(const struct port_binding *b, size_t n_b, struct err *err)
+{
+	int k;
+
+	for (size_t i = 0; i < n_b; i++) {
+		k = check(&b[i], err);
+		if (k < 0)
+			return k;
+	}
+	return 0;
+}
+
+/* Fixed ports before dynamic ones, so that no choice of ours takes what the same task asks for. */
+static int hold_all(struct net *n, const struct port_binding *b, size_t n_b, uint16_t *held,
+		    struct err *err)
+{
+	int k;
+
+	for (size_t i = 0; i < n_b; i++) {
+		if (b[i].host_port == 0)
+			continue;
+		k = porttab_hold(&n->ports, b[i].proto, b[i].host_port, err);
+		if (k != 0)
+			return k;
+		held[i] = b[i].host_port;
+	}
+	for (size_t i = 0; i < n_b; i++) {
+		if (b[i].host_port != 0)
+			continue;
+		k = porttab_hold_any(&n->ports, b[i].proto, &held[i], err);
+		if (k != 0)
+			return k;
+	}
+	return 0;
+}
+
+int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err *err)
+{
+	_cleanup_(freep) uint16_t *held = calloc(n_b + 1, sizeof(*held));
+	int k;
+
+	if (!held)
+		return err_set_errno(err, ENOMEM, "hold host ports");
+	k = check_all(b, n_b, err);
+	if (k < 0)
+		return k;
+	k = hold_all(n, b, n_b, held, err);
+	for (size_t i = 0; i < n_b; i++) {
+		if (k == 0)
+			b[i].host_port = held[i];
+		else if (held[i] != 0)
+			porttab_drop(&n->ports, b[i].proto, held[i]);
+	}
+	return k;
+}
+
+/* The whole table as it should be, in one transaction. */
+static int assert_table(struct net *n, struct err *err)
+{
+	_cleanup_(freep) struct nft_element *e = calloc(n->ports.n + 1, sizeof(*e));
+	_cleanup_(buf_done) struct buf text = {}, anew = {};
+	size_t n_e = 0;
+
+	if (!e)
+		return err_set_errno(err, ENOMEM, "write nftables commands");
+	for (size_t i = 0; i < n->ports.n; i++) {
+		const struct held_port *h = &n->ports.v[i];
+
+		if (h->published)
+			e[n_e++] = (struct nft_element){ h->addr, h->port, h->container_port,
+							 h->proto };
+	}
+	nft_text_table(&text, &n->nft_params);
+	nft_text_flush(&text);
+	nft_text_add(&text, e, n_e);
+	if (nft_run(n->nft, &text, err) == 0)
+		return 0;
+	/* The table is there in a form that ours does not fit into. */
+	nft_text_remove(&anew);
+	nft_text_table(&anew, &n->nft_params);
+	nft_text_add(&anew, e, n_e);
+	return nft_run(n->nft, &anew, err);
+}
+
+int net_reassert(struct net *n, struct err *err)
+{
+	return assert_table(n, err);
+}
+
+/* Datagrams of flows that began before the change would go on to where they went. */
+static void forget_flows(struct net *n, const struct nft_element *e, size_t n_e)
+{
+	for (size_t i = 0; i < n_e; i++)
+		if (e[i].proto == IPPROTO_UDP)
+			conntrack_forget_udp(n->nfnl, e[i].host_port);
+}
+
+static void note(struct held_port *h, const struct nft_element *e)
+{
+	h->published = true;
+	h->addr = e->addr;
+	h->container_port = e->container_port;
+}
+
+/* The elements go in; when the table is not what we left behind it is put right with them. */
+static int publish(struct net *n, const struct nft_element *e, size_t n_e, struct err *err)
+{
+	int k = nftelem_change(n->nfnl, true, e, n_e, NULL);
+
+	for (size_t i = 0; i < n_e; i++)
+		note(porttab_find(&n->ports, e[i].proto, e[i].host_port), &e[i]);
+	if (k < 0)
+		k = assert_table(n, err);
+	if (k < 0)
+		for (size_t i = 0; i < n_e; i++)
+			porttab_find(&n->ports, e[i].proto, e[i].host_port)->published = false;
+	else
+		forget_flows(n, e, n_e);
+	return k;
+}
+
+int net_ports_publish(struct net *n, struct in_addr addr, const struct port_binding *b, size_t n_b,
+		      struct err *err)
+{
+	_cleanup_(freep) struct nft_element *e = calloc(n_b + 1, sizeof(*e));
+	int k;
+
+	if (!e)
+		return err_set_errno(err, ENOMEM, "publish host ports");
+	k = check_all(b, n_b, err);
+	if (k < 0)
+		return k;
+	for (size_t i = 0; i < n_b; i++) {
+		if (!porttab_find(&n->ports, b[i].proto, b[i].host_port))
+			return err_set(err, EINVAL, "host port %u/%s is not held", b[i].host_port,
+				       porttab_proto_name(b[i].proto));
+		e[i] = (struct nft_element){ addr, b[i].host_port, b[i].container_port,
+					     b[i].proto };
+	}
+	k = publish(n, e, n_b, err);
+	return k < 0 ? err_wrap(err, "publish host ports towards %s", inet_ntoa(addr)) : 0;
+}
+
+/* Takes published elements out; those of a table that has lost them count as taken out. */
+static int withdraw(struct net *n, const struct nft_element *e, size_t n_e, struct err *err)
+{
+	int k = nftelem_change(n->nfnl, false, e, n_e, NULL);
+
+	for (size_t i = 0; i < n_e; i++)
+		porttab_find(&n->ports, e[i].proto, e[i].host_port)->published = false;
+	if (k < 0)
+		k = assert_table(n, err);
+	if (k < 0)
+		for (size_t i = 0; i < n_e; i++)
+			note(porttab_find(&n->ports, e[i].proto, e[i].host_port), &e[i]);
+	else
+		forget_flows(n, e, n_e);
+	return k;
+}
+
+int net_ports_release(struct net *n, const struct port_binding *b, size_t n_b, struct err *err)
+{
+	_cleanup_(freep) struct nft_element *e = calloc(n_b + 1, sizeof(*e));
+	size_t n_e = 0;
+	int k;
+
+	if (!e)
+		return err_set_errno(err, ENOMEM, "release host ports");
+	for (size_t i = 0; i < n_b; i++) {
+		const struct held_port *h = porttab_find(&n->ports, b[i].proto, b[i].host_port);
+
+		if (h && h->published)
+			e[n_e++] = (struct nft_element){ h->addr, h->port, h->container_port,
+							 h->proto };
+	}
+	k = withdraw(n, e, n_e, err);
+	if (k < 0)
+		return err_wrap(err, "withdraw host ports");
+	for (size_t i = 0; i < n_b; i++)
+		porttab_drop(&n->ports, b[i].proto, b[i].host_port);
+	return 0;
+}
+
+static bool is_wanted(const struct held_port *h, const struct net_published *p, size_t n_p)
+{
+	for (size_t i = 0; i < n_p; i++)
+		if (p[i].binding.host_port == h->port && p[i].binding.proto == h->proto)
+			return true;
+	return false;
+}
+
+int net_ports_restore(struct net *n, const struct net_published *p, size_t n_p, struct err *err)
+{
+	int k;
+
+	for (size_t i = 0; i < n_p; i++) {
+		k = check(&p[i].binding, err);
+		if (k < 0)
+			return k;
+		if (p[i].binding.host_port == 0)
+			return err_set(err, EINVAL, "host port 0 cannot be published");
+	}
+	for (size_t i = n->ports.n; i-- > 0;)
+		if (!is_wanted(&n->ports.v[i], p, n_p))
+			porttab_drop(&n->ports, n->ports.v[i].proto, n->ports.v[i].port);
+	for (size_t i = 0; i < n_p; i++) {
+		const struct port_binding *b = &p[i].binding;
+		struct nft_element e = { p[i].addr, b->host_port, b->container_port, b->proto };
+
+		k = porttab_adopt(&n->ports, b->proto, b->host_port, err);
+		if (k < 0)
+			return k;
+		note(porttab_find(&n->ports, b->proto, b->host_port), &e);
+	}
+	k = assert_table(n, err);
+	return k < 0 ? err_wrap(err, "restore published host ports") : 0;
+}

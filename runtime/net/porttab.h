@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * porttab - host ports that we hold: the sockets that keep others off, and where each one leads.
+ * A port is held by a bound socket on the wildcard address of IPv4 and IPv6 together, so listeners
+ * on any address of either family are noticed, and nobody can bind it afterwards. The socket never
+ * listens: while a port is not published, TCP connections to it are refused, datagrams are dropped.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct held_port {
+	uint16_t port;
+	uint8_t proto;  /* IPPROTO_TCP or IPPROTO_UDP */
+	bool published; /* the rest is valid */
+	int fd;         /* owned; negative: somebody else has it bound (after a restart) */
+	uint16_t container_port;
+	struct in_addr addr;
+};
+
+struct porttab {
+	struct held_port *v; /* owned, sorted by protocol and port */
+	size_t n, cap;
+	uint16_t first, last;          /* dynamic range */
+	uint16_t next[2];              /* tcp, udp: where the next search starts */
+	uint8_t reserved[2][8 * 1024]; /* one bit for each port */
+};
+
+/* -EINVAL: @first is 0 or over @last. */
+int porttab_init(struct porttab *t, uint16_t first, uint16_t last, struct err *err);
+void porttab_done(struct porttab *t);
+
+/* Dynamic choice never gives out @port. */
+void porttab_reserve(struct porttab *t, uint8_t proto, uint16_t port);
+
+/* NULL: not held. Stays the table's until the next change. */
+struct held_port *porttab_find(struct porttab *t, uint8_t proto, uint16_t port);
+
+enum { PORTTAB_E_IN_USE = 1 };
+
+/* Holds @port. 0, PORTTAB_E_IN_USE with @err naming it, or a negative errno. */
+int porttab_hold(struct porttab *t, uint8_t proto, uint16_t port, struct err *err);
+
+/*
+ * Holds the next free port of the dynamic range after the last one given out: a port rests before
+ * it is used again. PORTTAB_E_IN_USE: none is free.
+ */
+int porttab_hold_any(struct porttab *t, uint8_t proto, uint16_t *ret, struct err *err);
+
+/* Enters @port, whoever has it bound; held_port.fd tells whether we could bind it. */
+int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *err);
+
+/* Lets go of @port; one that is not held is fine. */
+void porttab_drop(struct porttab *t, uint8_t proto, uint16_t port);
+
+const char *porttab_proto_name(uint8_t proto);

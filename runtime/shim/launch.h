@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* launch - starting runc for one container, and what is left to do when it came to nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "runtime/shim/args.h"
+
+struct launch {
+	pid_t pid;    /* of runc; 0: not running */
+	int out, err; /* our ends of the container's output; -1: none. A pty's master is `out`. */
+	int in;       /* kept open so that an open stdin does not end; -1: none */
+	int console;  /* socket on which runc hands over the pty; -1: none */
+};
+
+/* Forks and executes `runc run --detach`. 0, or -errno with nothing left behind. */
+int launch_start(const struct shim_args *a, int run_dir_fd, struct launch *ret);
+
+/* Takes the pty from a runc that has ended well. 0 or -errno. */
+int launch_take_console(struct launch *l);
+
+/* Why runc failed, into @ret: its log, else the last line of its stderr, else its status. */
+void launch_explain(const struct launch *l, int run_dir_fd, int status, char *ret, size_t size);
+
+/* Runs `runc delete --force` and waits for it, at most ten seconds. */
+void launch_delete(const struct shim_args *a);
+
+/* Kills what a failed start left as our children, and reaps it. */
+void launch_reap_leftovers(void);
