@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "agent/acs/acs.h"
+#include "agent/ctl/ctl.h"
+#include "agent/ctl/outbox.h"
+#include "agent/engine/engine.h"
+#include "agent/http/tasks-json.h"
+#include "agent/store/store.h"
+#include "agent/tcs/tcs.h"
+#include "aws/call.h"
+#include "aws/credentials.h"
+#include "aws/http.h"
+#include "aws/imds.h"
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/strv.h"
+
+#define META_EC2_INSTANCE "ec2-instance-id"
+
+void agent_stop(struct agent *a, int code)
+{
+	(void) sd_event_exit(a->loop, code);
+}
+
+/* ---- one agent per directory ---- */
+
+/* Holds @dir for this process; the kernel lets go of it when we end, however that may be. */
+static int lock_dir(const char *dir, const char *key, int *ret_fd, struct err *err)
+{
+	_cleanup_(freep) char *path = path_join("%s/agent.lock", dir);
+	_cleanup_(closep) int fd = -EBADF;
+	char pid[32] = "";
+	int r = fs_mkdir_p(dir, 0700, err);
+
+	if (r < 0 || !path)
+		return r < 0 ? r : err_set(err, ENOMEM, "allocate path");
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set_errno(err, errno, "open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+		return err_set(err, EBUSY,
+			       "another ecs-agent (pid %s) uses %s; a second one on this machine "
+			       "needs its own %s",
+			       *pid ? pid : "unknown", dir, key);
+	}
+	(void) snprintf(pid, sizeof(pid), "%d\n", (int) getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
+		return err_set_errno(err, errno, "write %s", path);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int set_up_locks(struct agent *a, struct err *err)
+{
+	int r = lock_dir(a->config->run_dir, "ECS_RUN_DIR", &a->run_lock, err);
+
+	return r < 0 ? r : lock_dir(a->config->data_dir, "ECS_DATADIR", &a->data_lock, err);
+}
+
+/* ---- state ---- */
+
+/* A cluster may be given by name or by ARN. */
+static const char *cluster_name(const char *cluster)
+{
+	const char *slash = strrchr(cluster, '/');
+
+	return slash ? slash + 1 : cluster;
+}
+
+static int check_cluster(struct agent *a, struct err *err)
+{
+	_cleanup_(freep) char *saved = NULL;
+	int r = store_get_meta(a->store, META_CLUSTER, &saved, err);
+
+	if (r < 0 || !saved || !*saved)
+		return r;
+	if (a->config->cluster_is_default)
+		return strdup_to(&a->config->cluster, saved) < 0
+			       ? err_set(err, ENOMEM, "allocate cluster")
+			       : 0;
+	if (strcmp(cluster_name(saved), cluster_name(a->config->cluster)) == 0)
+		return 0;
+	return err_set(err, EINVAL,
+		       "Data mismatch; saved cluster '%s' does not match configured cluster '%s'. "
+		       "Perhaps you want to delete the configured checkpoint file? (%s/agent.db)",
+		       saved, a->config->cluster, a->config->data_dir);
+}
+
+static int set_up_state(struct agent *a, struct err *err)
+{
+	int r = store_open(a->config->data_dir, &a->store, err);
+
+	return r < 0 ? r : check_cluster(a, err);
+}
+
+/* ---- the loop and its signals ---- */
+
+static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void) source;
+	log_info("Ending because of signal %s, containers go on",
+		 si->ssi_signo == SIGINT ? "INT" : "TERM");
+	(void) sd_notify(0, "STOPPING=1\nSTATUS=Ending; containers go on");
+	agent_stop(a, EXIT_OK);
+	return 0;
+}
+
+static void dump_sessions(struct agent *a)
+{
+	int64_t now = clock_mono_ms();
+
+	agent_refresh_clocks(a);
+	log_info("State: ACS is %s (down for %" PRId64 " ms in all), TCS is %s (%" PRId64
+		 " ms), %zu tasks have undelivered reports, %zu containers are sampled",
+		 a->acs_clock.connected ? "connected" : "not connected",
+		 session_clock_down_ms(&a->acs_clock, now),
+		 a->tcs_clock.connected ? "connected" : "not connected",
+		 session_clock_down_ms(&a->tcs_clock, now),
+		 a->outbox ? outbox_pending(a->outbox) : 0,
+		 a->sampler ? sampler_count(a->sampler) : 0);
+}
+
+static int on_dump_signal(sd_event_source *source, const struct signalfd_siginfo *si,
+			  void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void) source, (void) si;
+	dump_sessions(a);
+	for (size_t i = 0; i < engine_task_count(a->engine); i++) {
+		_cleanup_(json_decrefp) json_t *o =
+			task_to_json(&a->view, engine_task_at(a->engine, i));
+		_cleanup_(freep) char *text = json_to_text(o);
+
+		log_info("State: task %s", text ? text : "");
+	}
+	return 0;
+}
+
+/* Each sampled container keeps up to seven descriptors open, each held port one. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		log_debug("The limit of descriptors stays: %s", strerror(errno));
+}
+
+static int set_up_loop(struct agent *a, struct err *err)
+{
+	sigset_t mask;
+	int r;
+
+	raise_descriptor_limit();
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGUSR1);
+	/* libcurl and libmicrohttpd write to sockets that may be gone. */
+	sigaddset(&mask, SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return err_set_errno(err, errno, "block signals");
+	r = sd_event_new(&a->loop);
+	if (r >= 0)
+		r = sd_event_add_signal(a->loop, NULL, SIGTERM, on_end_signal, a);
+	if (r >= 0)
+		r = sd_event_add_signal(a->loop, NULL, SIGINT, on_end_signal, a);
+	if (r >= 0)
+		r = sd_event_add_signal(a->loop, NULL, SIGUSR1, on_dump_signal, a);
+	if (r < 0)
+		return err_set_errno(err, -r, "make the event loop");
+	r = sd_event_set_watchdog(a->loop, true);
+	return r < 0 ? err_set_errno(err, -r, "feed the watchdog") : 0;
+}
+
+/* ---- what speaks to the outside ---- */
+
+static int set_up_credentials(struct agent *a, struct err *err)
+{
+	const struct config *c = a->config;
+	struct aws_credentials_params p = {
+		.event = a->loop,
+		.access_key_id = c->access_key_id,
+		.secret_access_key = c->secret_access_key,
+		.session_token = c->session_token,
+		.shared_file = c->shared_credentials_file ? c->shared_credentials_file
+							  : "/root/.aws/credentials",
+		.profile = c->profile ? c->profile : c->alternate_credential_profile,
+		.imds = a->imds,
+		.shared_before_imds = c->external,
+	};
+
+	return aws_credentials_new(&p, &a->credentials, err);
+}
+
+static int set_up_transport(struct agent *a, struct err *err)
+{
+	const struct config *c = a->config;
+	_cleanup_(freep) char *agent_string = ctl_user_agent(c);
+	struct http_options o = { .https_proxy = c->https_proxy,
+				  .http_proxy = c->http_proxy,
+				  .no_proxy = c->no_proxy,
+				  .ca_dir = c->ca_dir,
+				  .ca_file = c->ca_file,
+				  .user_agent = agent_string,
+				  .insecure = c->tls_insecure };
+	struct imds_params i = { .endpoint = c->imds_endpoint };
+	int r = http_client_new(a->loop, &o, &a->http, err);
+
+	i.http = a->http;
+	if (r >= 0 && !c->imds_disabled && !c->external)
+		r = imds_new(&i, &a->imds, err);
+	if (r >= 0)
+		r = role_store_new(&a->roles, err);
+	return r < 0 ? r : set_up_credentials(a, err);
+}
+
+/* ---- who this host is, then everything that depends on it ---- */
+
+static const struct {
+	int (*up)(struct agent *a, struct err *err);
+	int exit_code;
+} late_steps[] = {
+	{ agent_start_engine, EXIT_TERMINAL },
+	{ agent_find_tasks_again, EXIT_TERMINAL },
+	{ agent_start_servers, EXIT_RETRY },
+	{ agent_join_cluster, EXIT_RETRY },
+};
+
+static void go_on(struct agent *a)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	if (!a->config->region) {
+		log_error("Missing required fields: AWSRegion (set AWS_DEFAULT_REGION)");
+		agent_stop(a, EXIT_RETRY);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(late_steps); i++) {
+		int r = late_steps[i].up(a, &err);
+
+		if (r < 0) {
+			log_error("Failed to start: %s", err_text(&err));
+			agent_stop(a, r == -EAGAIN ? EXIT_RETRY : late_steps[i].exit_code);
+			return;
+		}
+	}
+}
+
+static int note_instance(struct agent *a, const char *id, struct err *err)
+{
+	_cleanup_(freep) char *saved = NULL;
+	int r = store_get_meta(a->store, META_EC2_INSTANCE, &saved, err);
+
+	if (r < 0 || (saved && strcmp(saved, id) == 0))
+		return r;
+	if (saved) {
+		log_warn("This is instance '%s', the state is of '%s': starting anew", id, saved);
+		r = store_clear(a->store, err);
+	}
+	return r < 0 ? r : store_put_meta(a->store, META_EC2_INSTANCE, id, err);
+}
+
+static void on_identity(void *userdata, const struct imds_identity *id, const struct err *why)
+{
+	struct agent *a = userdata;
+
+	if (!id)
+		log_info("The instance metadata service tells nothing: %s", err_text(why));
+	else if (!a->config->region && *id->region && strdup_to(&a->config->region, id->region) < 0)
+		log_error("Out of memory");
+	go_on(a);
+}
+
+static void on_instance_id(void *userdata, const char *data, size_t len, const struct err *why)
+{
+	_cleanup_(freep) char *id = data ? strndup(data, len) : NULL;
+	_cleanup_(err_done) struct err err = {};
+	struct agent *a = userdata;
+
+	(void) why;
+	if (id && *id && note_instance(a, id, &err) < 0) {
+		log_error("Failed to start: %s", err_text(&err));
+		agent_stop(a, EXIT_TERMINAL);
+	} else if (a->config->region)
+		go_on(a);
+	else if (imds_get_identity(a->imds, on_identity, a, &err) < 0)
+		on_identity(a, NULL, &err);
+}
+
+static int find_identity(struct agent *a, struct err *err)
+{
+	if (a->imds)
+		return imds_get_once(a->imds, "latest/meta-data/instance-id", on_instance_id, a,
+				     NULL, err);
+	go_on(a);
+	return 0;
+}
+
+/* ---- up, round, down ---- */
+
+static const struct {
+	int (*up)(struct agent *a, struct err *err);
+	int exit_code;
+} steps[] = {
+	{ set_up_locks, EXIT_RETRY },  { set_up_state, EXIT_TERMINAL },
+	{ set_up_loop, EXIT_RETRY },   { set_up_transport, EXIT_RETRY },
+	{ find_identity, EXIT_RETRY },
+};
+
+static void tear_down(struct agent *a)
+{
+	a->trim = sd_event_source_disable_unref(a->trim);
+	agent_stop_sessions(a);
+	a->introspection = introspection_free(a->introspection);
+	a->control = control_free(a->control);
+	a->outbox = outbox_free(a->outbox);
+	a->ctl = ctl_free(a->ctl);
+	a->engine = engine_free(a->engine);
+	agent_stop_metering(a);
+	a->net = net_free(a->net);
+	a->ecs = aws_client_free(a->ecs);
+	a->credentials = aws_credentials_free(a->credentials);
+	a->roles = role_store_free(a->roles);
+	a->imds = imds_free(a->imds);
+	a->http = http_client_free(a->http);
+	a->store = store_close(a->store);
+	events_done(&a->events);
+	a->loop = sd_event_unref(a->loop);
+	a->run_lock = safe_close(a->run_lock);
+	a->data_lock = safe_close(a->data_lock);
+	a->config = config_free(a->config);
+}
+
+static void init(struct agent *a, struct config *config)
+{
+	*a = (struct agent){ .config = config,
+			     .run_lock = -EBADF,
+			     .data_lock = -EBADF,
+			     .runtime_pidfd = -EBADF,
+			     .started_ms = clock_real_ms(),
+			     .started_mono_ms = clock_mono_ms() };
+	a->acs_clock.since_ms = a->tcs_clock.since_ms = a->started_mono_ms;
+	counters_init(&a->counters);
+	agent_init_view(a);
+}
+
+int agent_run(struct config *config)
+{
+	_cleanup_(err_done) struct err err = {};
+	struct agent a;
+	int code = EXIT_OK;
+
+	init(&a, config);
+	for (size_t i = 0; code == EXIT_OK && i < ARRAY_SIZE(steps); i++) {
+		if (steps[i].up(&a, &err) < 0) {
+			log_error("Failed to start: %s", err_text(&err));
+			code = steps[i].exit_code;
+		}
+	}
+	if (code == EXIT_OK) {
+		code = sd_event_loop(a.loop);
+		if (code < 0) {
+			log_error("The event loop failed: %s", strerror(-code));
+			code = EXIT_RETRY;
+		}
+	}
+	tear_down(&a);
+	return code;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent - everything the daemon is made of, and the order in which it comes up and goes.
+ * agent.c wires the parts, containers.c has the engine, join.c registers, sessions.c answers the
+ * control plane, local.c this host, metering.c samples containers.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "agent/config.h"
+#include "agent/http/control.h"
+#include "agent/http/introspection.h"
+#include "agent/http/view.h"
+#include "runtime/runc/runc.h"
+
+enum { EXIT_OK = 0, EXIT_RETRY = 1, EXIT_TERMINAL = 5 };
+
+struct session_clock {
+	bool connected;
+	int64_t since_ms; /* monotonic: of the last change */
+	int64_t down_ms;  /* in all, without what runs since then */
+};
+
+struct agent {
+	sd_event_source *trim; /* owned */
+	struct config *config; /* owned, as everything that is not said to be borrowed */
+	sd_event *loop;
+	int run_lock, data_lock;
+	struct store *store;
+	struct http_client *http;
+	struct imds *imds; /* NULL: never asked */
+	struct aws_credentials *credentials;
+	struct aws_client *ecs;
+	struct ctl *ctl;
+	struct net *net; /* NULL: no bridge could be made */
+	struct engine *engine;
+	struct outbox *outbox;
+	struct role_store *roles;
+	struct acs *acs;
+	struct tcs *tcs;
+	struct sampler *sampler; /* NULL: metrics are off */
+	sd_event_source *sample_timer;
+	sd_event_source *progress_timer;
+	sd_event_source *runtime_check; /* a `runc --version` under way */
+	int runtime_pidfd;
+	struct agent_view view;
+	struct agent_counters counters;
+	struct events events;
+	struct control *control;
+	struct introspection *introspection;
+	struct session_clock acs_clock, tcs_clock;
+	char runc_version[RUNC_VERSION_MAX];
+	int64_t started_ms; /* wall clock */
+	int64_t started_mono_ms;
+	bool registered;
+};
+
+/* Runs until a signal or an error ends it. Takes @config. Returns the exit code. */
+int agent_run(struct config *config);
+
+/* ---- between the files of the agent ---- */
+
+#define META_CLUSTER "cluster-name"
+#define META_INSTANCE_ARN "container-instance-arn"
+
+/* Ends the loop with this exit code. */
+void agent_stop(struct agent *a, int code);
+
+/* The network, the sampler, the engine; then the tasks of an earlier run. */
+int agent_start_engine(struct agent *a, struct err *err);
+int agent_find_tasks_again(struct agent *a, struct err *err);
+
+void agent_init_view(struct agent *a);
+int agent_start_servers(struct agent *a, struct err *err);
+/* Registers; sessions and reports begin with the answer. */
+int agent_join_cluster(struct agent *a, struct err *err);
+
+/* Takes up what an answer to the registration brought. */
+int agent_start_sessions(struct agent *a, struct err *err);
+void agent_stop_sessions(struct agent *a);
+/* For how long a session was down, up to now. */
+int64_t session_clock_down_ms(const struct session_clock *c, int64_t mono_ms);
+void agent_refresh_clocks(struct agent *a);
+
+int agent_start_metering(struct agent *a, struct err *err);
+void agent_stop_metering(struct agent *a);
+void agent_meter(struct agent *a, const struct container *c);
+void agent_unmeter(struct agent *a, const struct container *c);
+/* Takes samples where the newest is not of this moment; @agent is a struct agent. */
+void agent_refresh_samples(void *agent);
+extern const struct tcs_provider agent_tcs_provider;

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config - every setting of the agent: one row per key in config.c parses, bounds, prints and
+ * documents it. Sources, first wins: environment, /etc/ecs/ecs.config, /var/lib/ecs/ecs.config (as
+ * systemd and ecs-init read them), defaults. Values are fixed once loaded. Strings are owned by the
+ * struct; NULL means unset.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/json.h"
+#include "common/log.h"
+
+enum pull_behavior { PULL_DEFAULT, PULL_ALWAYS, PULL_ONCE, PULL_PREFER_CACHED };
+
+struct port_list {
+	uint16_t *ports; /* owned */
+	size_t n;
+};
+
+struct config {
+	/* identity and endpoints */
+	char *cluster; /* "default" when unset; cluster_is_default tells */
+	bool cluster_is_default;
+	char *region;
+	char *backend_host; /* ECS_BACKEND_HOST as given, scheme added */
+	char *access_key_id, *secret_access_key, *session_token; /* secret */
+	char *profile, *shared_credentials_file, *alternate_credential_profile;
+	char *imds_endpoint; /* AWS_EC2_METADATA_SERVICE_ENDPOINT, default http://169.254.169.254 */
+	bool imds_disabled;  /* AWS_EC2_METADATA_DISABLED or --blackhole-ec2-metadata */
+	char *endpoint_url;  /* AWS_ENDPOINT_URL */
+	char *endpoint_url_ecr, *endpoint_url_logs, *endpoint_url_secrets_manager,
+		*endpoint_url_ssm, *endpoint_url_s3;
+	char *http_proxy, *https_proxy, *no_proxy;
+	char *ca_dir, *ca_file; /* SSL_CERT_DIR, SSL_CERT_FILE; NULL: the system's */
+	bool external;          /* ECS_EXTERNAL */
+	bool tls_insecure;      /* -k */
+	struct json_pair *instance_attributes;
+	size_t n_instance_attributes;
+	struct json_pair *instance_tags;
+	size_t n_instance_tags;
+	char *detailed_os_family; /* ECS_DETAILED_OS_FAMILY, else <ID>_<VERSION_ID> of os-release */
+
+	/* resources */
+	struct port_list reserved_ports, reserved_ports_udp;
+	int64_t reserved_memory_mib;
+	uint16_t dynamic_port_first, dynamic_port_last;
+	bool task_cpu_mem_limit;
+	int64_t cgroup_cpu_period_usec;
+	int64_t task_pids_limit; /* 0: none */
+	bool privileged_disabled;
+	bool selinux_capable, apparmor_capable;
+	char **logging_drivers; /* strv */
+	bool exclude_ipv6_port_binding;
+
+	/* containers */
+	int64_t stop_timeout_ms, start_timeout_ms, create_timeout_ms;
+	int64_t manifest_pull_timeout_ms, image_pull_timeout_ms, image_pull_inactivity_ms;
+	enum pull_behavior pull_behavior;
+	bool pull_dependents_upfront;
+	bool health_check_disabled;
+	char *engine_auth_type;
+	char *engine_auth_data; /* secret */
+
+	/* cleanup */
+	int64_t task_cleanup_wait_ms, task_cleanup_jitter_ms;
+
+	/* telemetry */
+	bool metrics_disabled;
+	bool poll_metrics;
+	int64_t poll_metrics_ms;
+	uint16_t introspection_port; /* 51678 */
+	bool introspection_offhost;  /* ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS: every address */
+	char *health_check_host;     /* of `ecs-agent -healthcheck` */
+
+	/* state and log */
+	char *data_dir;  /* ECS_DATADIR, default /var/lib/ecs/data */
+	char *run_dir;   /* ECS_RUN_DIR, default /run/ecs */
+	char *image_dir; /* ECS_IMAGE_DIR, default <data_dir>/images */
+	char *log_file;
+	enum log_level log_level, log_level_file;
+	enum log_rollover log_rollover;
+	enum log_format log_format;
+	double log_max_file_mb;
+	int64_t log_max_roll_count;
+	bool updates_enabled; /* accepted; updates come from the package, so they are refused */
+
+	/* where it lives: lets two agents share one machine in two network namespaces */
+	char *bridge_name;            /* ECS_BRIDGE_NAME, default ecs0 */
+	struct in_addr bridge_subnet; /* ECS_BRIDGE_SUBNET, default 172.30.0.0/16 */
+	uint8_t bridge_prefix_len;
+	char *cgroup_parent; /* ECS_CGROUP_PARENT, default /ecs */
+	char *cgroup_root;   /* ECS_CGROUP_PATH, default /sys/fs/cgroup */
+	char *runc;          /* ECS_RUNC, default runc on PATH */
+	char *libexec_dir;   /* ECS_LIBEXEC_DIR: where ecs-shim and ecs-image are; for uninstalled
+				runs */
+
+	struct config_note *notes; /* owned; what there is to say about the settings, in order */
+	size_t n_notes;
+};
+
+/* The log is set up from the configuration, so what loading has to say waits for it. */
+struct config_note {
+	enum log_level level;
+	char *text; /* owned */
+};
+
+struct config_sources {
+	const char *const *files; /* NULL-terminated, the strongest last; absent ones are skipped */
+	char *const *environ;
+	const char *port_range_file; /* NULL: /proc/sys/net/ipv4/ip_local_port_range */
+	const char *os_release_file; /* NULL: /etc/os-release */
+};
+
+/*
+ * Loads. A refused value is noted with its file and line, key, text and bounds, and treated as
+ * unset, or fails the start where the reference agent does. Returns 0 or a negative errno with @err
+ * set; then the notes were logged, else the caller does with config_log_notes().
+ */
+int config_load(const struct config_sources *sources, struct config **ret, struct err *err);
+struct config *config_free(struct config *c);
+DEFINE_CLEANUP(struct config *, config_free)
+
+void config_log_notes(const struct config *c);
+
+/* Prints the effective settings as KEY=VALUE, secrets as "(set)"; as a JSON object when @json. */
+void config_print(const struct config *c, FILE *f, bool json);
+
+/* One key per line with its default and bounds, for the man page check. */
+void config_print_keys(FILE *f);

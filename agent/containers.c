@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine with what it needs, and who hears what it tells. */
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/ctl/capabilities.h"
+#include "agent/ctl/outbox.h"
+#include "agent/engine/engine.h"
+#include "agent/store/store.h"
+#include "common/fs.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "runtime/net/net.h"
+
+static void on_outbox(void *userdata, const char *task_arn)
+{
+	struct agent *a = userdata;
+
+	if (a->outbox) /* else outbox_start() finds it */
+		outbox_kick(a->outbox, task_arn);
+}
+
+static void on_container_running(void *userdata, const struct container *c)
+{
+	struct agent *a = userdata;
+
+	agent_meter(a, c);
+	/* One found again at a restart was counted by the run that started it. */
+	if (c->started_ms >= a->started_ms)
+		counters_running(&a->counters, c);
+}
+
+static void on_container_stopped(void *userdata, const struct container *c)
+{
+	agent_unmeter(userdata, c);
+}
+
+/* Also of a container that never ran. */
+static void count_end(struct agent *a, const json_t *event)
+{
+	const struct task *t = engine_find_task(a->engine, json_get_string(event, "task", ""));
+	const char *name = json_get_string(event, "container", "");
+
+	for (size_t i = 0; t && i < t->n_containers; i++)
+		if (strcmp(t->containers[i].name, name) == 0)
+			counters_stopped(&a->counters, &t->containers[i]);
+}
+
+static void on_task_removed(void *userdata, const struct task *t)
+{
+	role_store_remove_task(((struct agent *) userdata)->roles, t->arn);
+}
+
+static void on_event(void *userdata, const json_t *event)
+{
+	struct agent *a = userdata;
+
+	if (strcmp(json_get_string(event, "type", ""), "container-stopped") == 0)
+		count_end(a, event);
+	events_add(&a->events, event);
+	if (a->control)
+		control_wake(a->control);
+}
+
+static int set_up_net(struct agent *a, struct err *err)
+{
+	const struct config *c = a->config;
+	_cleanup_(freep) char *netns = path_join("%s/netns", c->run_dir);
+	_cleanup_(err_done) struct err why = {};
+	struct net_params p = { .bridge = c->bridge_name,
+				.subnet = c->bridge_subnet,
+				.prefix_len = c->bridge_prefix_len,
+				.netns_dir = netns,
+				.dynamic_first = c->dynamic_port_first,
+				.dynamic_last = c->dynamic_port_last,
+				.reserved_tcp = c->reserved_ports.ports,
+				.n_reserved_tcp = c->reserved_ports.n,
+				.reserved_udp = c->reserved_ports_udp.ports,
+				.n_reserved_udp = c->reserved_ports_udp.n };
+
+	if (!netns)
+		return err_set(err, ENOMEM, "allocate path");
+	if (net_new(&p, &a->net, &why) < 0)
+		log_error("Failed to make bridge '%s', only host networking works: %s",
+			  c->bridge_name, err_text(&why));
+	return 0;
+}
+
+/* What tasks may have of this host: what is registered, too. */
+static int set_resources(struct agent *a, struct err *err)
+{
+	struct host_facts facts = {};
+	int r = host_facts_read(&facts, err);
+
+	if (r < 0)
+		return r;
+	engine_set_host_resources(
+		a->engine,
+		&(struct host_resources){ .cpu = (int64_t) facts.cpus * 1024,
+					  .memory_mib = facts.memory_mib -
+							a->config->reserved_memory_mib });
+	return 0;
+}
+
+/* Containers find their credentials' ids again; the secrets come with the next message. */
+static int restore_roles(struct agent *a, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < engine_task_count(a->engine); i++) {
+		const struct task *t = engine_task_at(a->engine, i);
+
+		if (t->role_credentials_id)
+			r = role_store_put_pending(a->roles, t->arn, ROLE_TASK,
+						   t->role_credentials_id, err);
+		if (r >= 0 && t->execution_credentials_id)
+			r = role_store_put_pending(a->roles, t->arn, ROLE_EXECUTION,
+						   t->execution_credentials_id, err);
+	}
+	return r;
+}
+
+int agent_start_engine(struct agent *a, struct err *err)
+{
+	struct engine_params p = { .loop = a->loop,
+				   .config = a->config,
+				   .store = a->store,
+				   .http = a->http,
+				   .callbacks = { .userdata = a,
+						  .on_outbox = on_outbox,
+						  .on_container_running = on_container_running,
+						  .on_container_stopped = on_container_stopped,
+						  .on_task_removed = on_task_removed,
+						  .on_event = on_event } };
+	int r = set_up_net(a, err);
+
+	p.net = a->net;
+	if (r >= 0)
+		r = agent_start_metering(a, err);
+	a->view.sampler = a->sampler;
+	if (r >= 0)
+		r = engine_new(&p, &a->engine, err);
+	return r < 0 ? r : set_resources(a, err);
+}
+
+int agent_find_tasks_again(struct agent *a, struct err *err)
+{
+	int r = engine_restore(a->engine, err);
+
+	return r < 0 ? r : restore_roles(a, err);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the task definition says, the image and the defaults, merged as Docker does it, become a
+ * root file system, three files in /etc and a config.json. The latter lies on the run directory's
+ * tmpfs and only until the container runs.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/engine/internal.h"
+#include "agent/engine/payload.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/strv.h"
+#include "runtime/cgroup/cgroup.h"
+#include "runtime/net/etcfiles.h"
+#include "runtime/rootfs/rootfs.h"
+#include "runtime/spec/spec.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { ETC_FILES = 3, HOSTNAME_BYTES = 256 };
+
+struct bundle {
+	char *data_dir, *run_dir, *etc_dir, *rootfs, *cgroup; /* owned */
+	char **args, **env;                                   /* owned */
+	char hostname[HOSTNAME_BYTES];
+	struct user_ids user;
+	struct spec_mount *mounts; /* owned, strings borrowed but for etc_paths */
+	size_t n_mounts;
+	char *etc_paths[ETC_FILES];  /* owned */
+	struct spec_rlimit *rlimits; /* owned */
+	size_t n_rlimits;
+};
+
+static void bundle_done(struct bundle *b)
+{
+	free(b->data_dir);
+	free(b->run_dir);
+	free(b->etc_dir);
+	free(b->rootfs);
+	free(b->cgroup);
+	b->args = strv_free(b->args);
+	b->env = strv_free(b->env);
+	user_ids_done(&b->user);
+	free(b->mounts);
+	for (size_t i = 0; i < ETC_FILES; i++)
+		free(b->etc_paths[i]);
+	free(b->rlimits);
+}
+
+/* ---- merging ---- */
+
+/* Sets KEY in a vector of KEY=value. */
+static int env_set(char ***env, const char *key, const char *value)
+{
+	size_t n = strlen(key);
+	_cleanup_(freep) char *entry = path_join("%s=%s", key, value);
+
+	if (!entry)
+		return -ENOMEM;
+	for (char **s = *env; s && *s; s++)
+		if (strncmp(*s, key, n) == 0 && (*s)[n] == '=')
+			return strdup_to(s, entry);
+	return strv_append(env, entry);
+}
+
+/* Strongest last: defaults, image, task definition. HOME comes from the runtime. */
+static int merge_env(const struct container *c, const struct image *image, struct bundle *b)
+{
+	int k = env_set(&b->env, "PATH", DEFAULT_PATH);
+
+	if (k == 0)
+		k = env_set(&b->env, "HOSTNAME", b->hostname);
+	if (k == 0 && c->terminal)
+		k = env_set(&b->env, "TERM", "xterm");
+	for (char **s = image->config.env; k == 0 && s && *s; s++) {
+		_cleanup_(freep) char *key = strndup(*s, strcspn(*s, "="));
+
+		if (!key)
+			return -ENOMEM;
+		if ((*s)[strlen(key)] == '=')
+			k = env_set(&b->env, key, *s + strlen(key) + 1);
+	}
+	for (size_t i = 0; k == 0 && i < c->n_environment; i++)
+		k = env_set(&b->env, c->environment[i].key, c->environment[i].value);
+	return k;
+}
+
+static const char *first_text(const char *a, const char *b, const char *fallback)
+{
+	return a && *a ? a : b && *b ? b : fallback;
+}
+
+static void choose_hostname(const struct container *c, struct bundle *b)
+{
+	if (c->hostname && *c->hostname)
+		(void) snprintf(b->hostname, sizeof(b->hostname), "%s", c->hostname);
+	else if (c->network_mode != NETWORK_HOST ||
+		 gethostname(b->hostname, sizeof(b->hostname)) < 0)
+		(void) snprintf(b->hostname, sizeof(b->hostname), "%.12s", c->id);
+	b->hostname[sizeof(b->hostname) - 1] = '\0';
+}
+
+/* ---- files ---- */
+
+static int make_directories(struct container *c, struct bundle *b, struct err *err)
+{
+	int k;
+
+	b->data_dir = container_data_dir(c);
+	b->run_dir = container_run_dir(c);
+	b->etc_dir = b->data_dir ? path_join("%s/etc", b->data_dir) : NULL;
+	b->cgroup = container_cgroup_path(c);
+	if (!b->etc_dir || !b->run_dir || !b->cgroup)
+		return err_set(err, ENOMEM, "make paths");
+	k = fs_mkdir_p(b->etc_dir, 0700, err);
+	return k < 0 ? k : fs_mkdir_p(b->run_dir, 0700, err);
+}
+
+static int write_etc_files(const struct container *c, const struct bundle *b, struct err *err)
+{
+	char address[INET_ADDRSTRLEN];
+	struct etcfiles_params p = {
+		.dir = b->etc_dir,
+		.hostname = b->hostname,
+		.domainname = c->domainname && *c->domainname ? c->domainname : NULL,
+		.extra_hosts = c->extra_hosts,
+		.dns = c->dns && *c->dns ? c->dns : NULL,
+		.dns_search = c->dns_search && *c->dns_search ? c->dns_search : NULL,
+		.dns_options = c->dns_options && *c->dns_options ? c->dns_options : NULL,
+		.host_resolv_conf = "/etc/resolv.conf",
+		.host_hosts = c->network_mode == NETWORK_HOST ? "/etc/hosts" : NULL,
+		.keep_loopback_dns = c->network_mode == NETWORK_HOST,
+	};
+
+	if (c->address.s_addr)
+		p.address = inet_ntop(AF_INET, &c->address, address, sizeof(address));
+	return etcfiles_write(&p, err);
+}
+
+/* Docker makes a missing source: root's, 0755. */
+static int make_source(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_set_errno(err, errno, "look at '%s'", path);
+	return fs_mkdir_p(path, 0755, err);
+}
+
+static int list_mounts(const struct container *c, struct bundle *b, struct err *err)
+{
+	static const char *const files[ETC_FILES] = { "hosts", "resolv.conf", "hostname" };
+	static const char *const targets[ETC_FILES] = { "/etc/hosts", "/etc/resolv.conf",
+							"/etc/hostname" };
+
+	b->mounts = calloc(ETC_FILES + c->n_mounts, sizeof(*b->mounts));
+	if (!b->mounts)
+		return err_set(err, ENOMEM, "allocate mounts");
+	for (size_t i = 0; i < ETC_FILES; i++) {
+		b->etc_paths[i] = path_join("%s/%s", b->etc_dir, files[i]);
+		if (!b->etc_paths[i])
+			return err_set(err, ENOMEM, "make paths");
+		b->mounts[b->n_mounts++] =
+			(struct spec_mount){ b->etc_paths[i], targets[i], "bind",
+					     c->readonly_rootfs ? "rbind,rprivate,ro"
+								: "rbind,rprivate,rw" };
+	}
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const struct bind_mount *m = &c->mounts[i];
+
+		if (make_source(m->source, err) < 0)
+			return err_wrap(err, "volume '%s'", m->volume);
+		b->mounts[b->n_mounts++] =
+			(struct spec_mount){ m->source, m->container_path, "bind",
+					     m->read_only ? "rbind,rprivate,ro"
+							  : "rbind,rprivate,rw" };
+	}
+	return 0;
+}
+
+/* ---- limits ---- */
+
+/*
+ * A task that does not say gets what the ECS-optimised images give it: the agent's own limit is far
+ * higher, and there are programs that close every descriptor up to it when they start.
+ */
+static struct spec_rlimit default_descriptors(void)
+{
+	struct rlimit ours = { .rlim_max = 65536 };
+
+	(void) getrlimit(RLIMIT_NOFILE, &ours); /* more than this not every host lets us give */
+	return (struct spec_rlimit){ .name = "nofile",
+				     .soft = MIN(ours.rlim_max, (rlim_t) 32768),
+				     .hard = MIN(ours.rlim_max, (rlim_t) 65536) };
+}
+
+static int list_rlimits(const struct container *c, struct bundle *b, struct err *err)
+{
+	bool has_nofile = false;
+
+	b->rlimits = calloc(c->n_ulimits + 1, sizeof(*b->rlimits));
+	if (!b->rlimits)
+		return err_set(err, ENOMEM, "allocate ulimits");
+	for (size_t i = 0; i < c->n_ulimits; i++) {
+		const struct ulimit *u = &c->ulimits[i];
+
+		has_nofile |= strcmp(u->name, "nofile") == 0;
+		b->rlimits[b->n_rlimits++] = (struct spec_rlimit){
+			.name = u->name,
+			.soft = u->soft < 0 ? UINT64_MAX : (uint64_t) u->soft,
+			.hard = u->hard < 0 ? UINT64_MAX : (uint64_t) u->hard,
+		};
+	}
+	if (!has_nofile)
+		b->rlimits[b->n_rlimits++] = default_descriptors();
+	return 0;
+}
+
+static void set_network(const struct container *c, struct container_spec *s)
+{
+	if (c->network_mode == NETWORK_BRIDGE) {
+		s->netns = SPEC_NS_PATH;
+		s->netns_path = c->run->netns_path;
+	} else {
+		s->netns = c->network_mode == NETWORK_HOST ? SPEC_NS_HOST : SPEC_NS_PRIVATE;
+	}
+}
+
+static int write_spec(const struct container *c, const struct bundle *b, const char *cwd,
+		      struct err *err)
+{
+	struct container_spec s = {
+		.args = b->args,
+		.env = b->env,
+		.cwd = cwd,
+		.uid = b->user.uid,
+		.gid = b->user.gid,
+		.additional_gids = b->user.additional,
+		.n_additional_gids = b->user.n_additional,
+		.rootfs = b->rootfs,
+		.readonly_rootfs = c->readonly_rootfs,
+		.hostname = b->hostname,
+		.domainname = c->domainname && *c->domainname ? c->domainname : NULL,
+		.terminal = c->terminal,
+		.privileged = c->privileged,
+		.no_new_privileges = c->no_new_privileges,
+		.cap_add = c->cap_add,
+		.cap_drop = c->cap_drop,
+		.rlimits = b->rlimits,
+		.n_rlimits = b->n_rlimits,
+		.mounts = b->mounts,
+		.n_mounts = b->n_mounts,
+		.sysctls = c->sysctls,
+		.n_sysctls = c->n_sysctls,
+		.annotations = c->labels,
+		.n_annotations = c->n_labels,
+		.cgroups_path = b->cgroup,
+		.cgroup_v2 = cgroup_mode() == CGROUP_V2,
+		.memory_limit_bytes = c->memory_limit_bytes,
+		.memory_reservation_bytes = c->memory_reservation_bytes,
+		.memory_swap_bytes = c->memory_swap_bytes,
+		.swappiness = c->swappiness,
+		.cpu_shares = CLAMP(c->cpu_shares, 2, 262144),
+		.pids_limit = c->pids_limit,
+		.shm_size_bytes = c->shm_size_bytes,
+		.oom_score_adj = c->oom_score_adj,
+		.unconfined_seccomp = c->unconfined_seccomp,
+	};
+	_cleanup_(json_decrefp) json_t *spec = NULL;
+	_cleanup_(freep) char *text = NULL, *path = path_join("%s/config.json", b->run_dir);
+	int k;
+
+	set_network(c, &s);
+	k = spec_build(&s, &spec, err);
+	if (k < 0)
+		return k;
+	text = json_to_text(spec);
+	if (!text || !path)
+		return err_set(err, ENOMEM, "write config.json");
+	k = fs_write_file_volatile(AT_FDCWD, path, text, strlen(text), 0600, err);
+	explicit_bzero(text, strlen(text));
+	return k;
+}
+
+/* ---- the whole ---- */
+
+static int make(struct container *c, const struct image *image, struct bundle *b, struct err *err)
+{
+	const struct image_config *ic = &image->config;
+	const char *cwd = first_text(c->working_directory, ic->working_dir, "/");
+	struct rootfs_params root = { .layers = image->layers };
+	int k;
+
+	if (spec_merge_command(ic->entrypoint, ic->cmd, c->entry_point, c->command, &b->args, err) <
+	    0)
+		return err->code == ENOENT ? err_set(err, ENOENT, "No command specified")
+					   : -err->code;
+	choose_hostname(c, b);
+	if (merge_env(c, image, b) < 0)
+		return err_set(err, ENOMEM, "merge environment");
+	k = make_directories(c, b, err);
+	root.dir = b->data_dir;
+	if (k == 0)
+		k = rootfs_mount(&root, &b->rootfs, err);
+	if (k == 0)
+		k = rootfs_resolve_user(b->rootfs, first_text(c->user, ic->user, ""), c->group_add,
+					&b->user, err);
+	if (k == 0)
+		k = rootfs_make_dir(b->rootfs, cwd, b->user.uid, b->user.gid, err) < 0
+			    ? err_wrap(err, "workingDirectory")
+			    : 0;
+	if (k == 0)
+		k = write_etc_files(c, b, err);
+	if (k == 0)
+		k = list_mounts(c, b, err);
+	if (k == 0)
+		k = list_rlimits(c, b, err);
+	return k < 0 ? k : write_spec(c, b, cwd, err);
+}
+
+int bundle_make(struct container *c, const struct image *image, struct err *err)
+{
+	_cleanup_(err_done) struct err mine = {};
+	struct bundle b = {};
+	int k = make(c, image, &b, &mine);
+
+	bundle_done(&b);
+	return k < 0 ? err_move(err, &mine) : 0;
+}
+
+int bundle_stop_signal(const struct container *c)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	_cleanup_(err_done) struct err err = {};
+	const char *text = c->stop_signal;
+	int sig;
+
+	if ((!text || !*text) && c->image_id &&
+	    image_store_lookup(c->run->engine->images, c->image_id, &image, &err) == 0)
+		text = image->config.stop_signal;
+	if (!text || !*text)
+		return SIGTERM;
+	sig = payload_parse_signal(text);
+	if (sig > 0)
+		return sig;
+	container_log(LOG_WARN, c, "Stop signal '%s' of '%s' is none, using SIGTERM", text,
+		      c->name);
+	return SIGTERM;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stopped task stays for its logs and its metadata, then goes with all it left on the disk, once
+ * the service knows that it stopped. Trees are removed by a child process: they may be large.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/engine/internal.h"
+#include "agent/store/store.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/spawn.h"
+
+enum { UNDELIVERED_CHECK_MS = 30000 };
+
+/* ---- trees ---- */
+
+static void empty_trash(struct engine *e);
+
+static int on_emptied(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+	struct engine *e = userdata;
+	int k = spawn_reap(fd);
+
+	(void) s, (void) revents;
+	e->trash_child = sd_event_source_disable_unref(e->trash_child);
+	if (e->trash_grew) /* while it ran, so it may have missed that or stumbled over it */
+		empty_trash(e);
+	else if (k != 0)
+		log_warn("Failed to empty '%s', going on: rm ended with %d", e->trash, k);
+	return 0;
+}
+
+static void empty_trash(struct engine *e)
+{
+	char *argv[] = { (char[]){ "rm" }, (char[]){ "-rf" }, (char[]){ "--one-file-system" },
+			 (char[]){ "--" }, e->trash,          NULL };
+	_cleanup_(err_done) struct err err = {};
+	int pidfd = -EBADF;
+
+	e->trash_grew = e->trash_child != NULL;
+	if (e->trash_child)
+		return;
+	if (spawn(&(struct spawn_params){ .path = "rm", .argv = argv }, NULL, &pidfd, &err) < 0 ||
+	    sd_event_add_io(e->loop, &e->trash_child, pidfd, EPOLLIN, on_emptied, e) < 0) {
+		log_warn("Failed to empty '%s', going on: %s", e->trash, err_text(&err));
+		(void) safe_close(pidfd);
+		return;
+	}
+	(void) sd_event_source_set_io_fd_own(e->trash_child, true);
+	(void) sd_event_source_set_description(e->trash_child, "trash");
+}
+
+void cleanup_discard_dir(struct engine *e, const char *dir)
+{
+	_cleanup_(err_done) struct err err = {};
+	_cleanup_(freep) char *to = NULL;
+	char name[17];
+
+	if (access(dir, F_OK) < 0)
+		return;
+	to = path_join("%s/%s", e->trash, random_hex(name, 16));
+	if (!to || fs_mkdir_p(e->trash, 0700, &err) < 0 || rename(dir, to) < 0) {
+		log_warn("Failed to discard '%s', going on: %s", dir,
+			 err.code ? err_text(&err) : strerrordesc_np(errno));
+		return;
+	}
+	empty_trash(e);
+}
+
+/* ---- tasks ---- */
+
+static int64_t due_ms(const struct engine *e, struct task *t)
+{
+	if (t->run->remove_at_ms == 0)
+		t->run->remove_at_ms = t->stopped_ms + e->config->task_cleanup_wait_ms +
+				       random_below(e->config->task_cleanup_jitter_ms);
+	return t->run->remove_at_ms;
+}
+
+static bool is_delivered(const struct engine *e, const struct task *t)
+{
+	_cleanup_(freep) char *body = NULL;
+	int64_t id;
+
+	return t->run->durable_sent == TASK_STOPPED &&
+	       store_outbox_head(e->store, t->arn, &id, &body, NULL) == 0;
+}
+
+static void discard_container(struct engine *e, struct container *c)
+{
+	_cleanup_(freep) char *dir = container_data_dir(c);
+	_cleanup_(err_done) struct err err = {};
+
+	if (!*c->id)
+		return;
+	if (c->run->teardown)
+		container_teardown(c);
+	c->run->teardown = false;
+	if (dir)
+		cleanup_discard_dir(e, dir);
+	if (image_store_unpin(e->images, c->id, &err) < 0)
+		container_log(LOG_WARN, c, "Failed to let go of the image of '%s', going on: %s",
+			      c->name, err_text(&err));
+}
+
+/* The row goes last: after a crash all of this is done again. */
+static bool remove_task(struct engine *e, size_t i)
+{
+	struct task *t = e->tasks[i];
+	_cleanup_(err_done) struct err err = {};
+
+	for (size_t j = 0; j < t->n_containers; j++)
+		discard_container(e, &t->containers[j]);
+	task_teardown(t); /* once more, should a process have been in the way the first time */
+	t->run->teardown = false;
+	if (store_delete_task(e->store, t, &err) < 0) {
+		task_log(LOG_WARN, t, "Failed to forget '%s', trying again: %s", t->id,
+			 err_text(&err));
+		return false;
+	}
+	task_log(LOG_DEBUG, t, "Task '%s' was cleaned up", t->id);
+	if (e->callbacks.on_task_removed)
+		e->callbacks.on_task_removed(e->callbacks.userdata, t);
+	engine_drop_task(e, i);
+	return true;
+}
+
+static void arm(struct engine *e, int64_t in_ms)
+{
+	(void) sd_event_source_set_time_relative(e->cleanup,
+						 (uint64_t) MAX(in_ms, 1) * USEC_PER_MSEC);
+	(void) sd_event_source_set_enabled(e->cleanup, SD_EVENT_ONESHOT);
+}
+
+static int on_cleanup(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct engine *e = userdata;
+	int64_t now = clock_real_ms(), next = INT64_MAX;
+
+	(void) s, (void) usec;
+	for (size_t i = e->n_tasks; i-- > 0;) {
+		struct task *t = e->tasks[i];
+		int64_t due;
+
+		if (t->known != TASK_STOPPED)
+			continue;
+		due = due_ms(e, t);
+		if (due > now)
+			next = MIN(next, due - now);
+		else if (!is_delivered(e, t) || !remove_task(e, i))
+			next = MIN(next, UNDELIVERED_CHECK_MS);
+	}
+	if (next != INT64_MAX)
+		arm(e, next);
+	return 0;
+}
+
+void cleanup_schedule(struct engine *e)
+{
+	arm(e, 1);
+}
+
+int cleanup_start(struct engine *e, struct err *err)
+{
+	int k = sd_event_add_time_relative(e->loop, &e->cleanup, CLOCK_MONOTONIC, 0, 0, on_cleanup,
+					   e);
+
+	if (k >= 0)
+		k = sd_event_source_set_enabled(e->cleanup, SD_EVENT_OFF);
+	if (k < 0)
+		return err_set_errno(err, -k, "add the cleanup timer");
+	(void) sd_event_source_set_description(e->cleanup, "engine-cleanup");
+	if (access(e->trash, F_OK) == 0)
+		empty_trash(e); /* an earlier run did not get to it */
+	return 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal - what the files of engine/ share.
+ *
+ * One pass (engine.c) settles everything: decide for each task that something happened to, write
+ * down what was decided together with the reports it causes, in one transaction, then act. An act
+ * that leaves traces on the host is done only after its intent (the container's id, address and
+ * ports) is on the disk; what a crash leaves half done is found again by that id.
+ */
+#pragma once
+
+#include "agent/engine/admission.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/reconcile.h"
+#include "runtime/image/image.h"
+#include "runtime/image/pull.h"
+#include "runtime/shim/shim.h"
+
+struct pull;
+
+/* One per container, for as long as the engine has it. */
+struct container_run {
+	struct engine *engine;       /* borrowed */
+	struct container *container; /* borrowed */
+	enum container_busy busy;
+	enum container_action action; /* decided, not yet done */
+	bool save;                    /* the row is older than the struct */
+	bool holds_slot;              /* it counts among the starts at a time */
+	bool wants_slot;
+	int64_t start_mono_ms;
+	bool prepared; /* cgroup, network namespace, address are there */
+	bool ports_held;
+	bool teardown; /* stopped; its traces are to be removed */
+	enum container_status durable_sent;
+	struct pull *pull;                /* borrowed; NULL: none */
+	char *netns_path;                 /* owned; NULL until the namespace is made */
+	struct shim *shim;                /* owned */
+	sd_event_source *shim_io, *timer; /* owned */
+	struct shim_event exit;           /* while processes are left */
+	int64_t left_wait_ms;             /* between looks at them */
+};
+
+struct task_run {
+	struct engine *engine;
+	bool dirty; /* something happened to it */
+	bool save;
+	bool admitted;
+	bool reported;        /* an entry goes into the outbox with the next flush */
+	uint64_t report_mark; /* the commit with the entry; 0: the outbox was told */
+	bool teardown;        /* its own traces: the cgroup */
+	bool cgroup_made;
+	enum task_status durable_sent;
+	json_t *insert;    /* owned: definition of a task that has no row yet */
+	char *cgroup_path; /* owned: what runc takes as parent */
+	int64_t arrived_mono_ms;
+	int64_t remove_at_ms; /* wall clock; 0: not yet known */
+	struct container_run containers[];
+};
+
+struct engine {
+	sd_event *loop;
+	const struct config *config;
+	struct store *store;
+	struct net *net;
+	struct http_client *http; /* may be NULL */
+	struct engine_callbacks callbacks;
+	struct image_store *images; /* owned */
+	struct task **tasks;        /* owned, in order of arrival */
+	size_t n_tasks;
+	int64_t next_sequence;
+	struct ledger ledger;
+	struct pull *pulls;           /* owned list */
+	size_t slots_used, slots_max, cpus; /* starts at a time */
+	bool slot_wanted;             /* somebody waits for one */
+	bool room;                    /* host resources became free: ask the waiting tasks again */
+	bool commit_first;            /* an act of this pass needs its intent on the disk */
+	bool starved;                 /* no memory to decide with */
+	bool in_pass;
+	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots;
+	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program,
+		*trash; /* owned */
+	sd_event_source *trash_child;
+	bool trash_grew; /* while rm was at work */
+};
+
+/* engine.c */
+int engine_pass(struct engine *e, struct err *err);
+void engine_touch(struct engine *e, struct task *t); /* something happened: look at it soon */
+int engine_add_task(struct engine *e, struct task *t,
+		    struct err *err); /* takes @t over on success */
+void engine_drop_task(struct engine *e, size_t i);
+void engine_want_teardown(struct engine *e);
+struct task *engine_task_by_arn(const struct engine *e, const char *arn);
+void engine_tell(struct engine *e, const struct task *t, const struct container *c,
+		 const char *type);
+
+#define task_log(level, t, ...)                                                                    \
+	log_emit(level, (const struct log_field[]){ { "task", (t)->arn }, {} }, __VA_ARGS__)
+#define container_log(level, c, ...)                                                               \
+	log_emit(level,                                                                            \
+		 (const struct log_field[]){                                                       \
+			 { "task", (c)->task->arn }, { "container", (c)->name }, {} },             \
+		 __VA_ARGS__)
+
+/* decide.c: intents only; nothing outside the process changes but held ports. */
+void decide_task(struct engine *e, struct task *t);
+void container_fail(struct container *c, const char *error_name, const char *fmt, ...)
+	_printf_(3, 4);
+void container_set_known(struct container *c, enum container_status known);
+void container_finish(struct container *c);
+void container_set_busy(struct container *c, enum container_busy busy);
+
+/* actions.c */
+void container_act(struct container *c);
+int container_prepare(struct container *c, struct err *err);
+void container_watch(struct container *c); /* run->shim is there: hear what it says */
+void container_drain_shim(struct container *c);
+void container_settle_exit(struct container *c); /* run->exit says how it ended; STOPPED follows */
+void container_teardown(struct container *c);
+void task_teardown(struct task *t);
+char *container_run_dir(const struct container *c);
+char *container_data_dir(const struct container *c);
+char *container_cgroup_path(const struct container *c); /* NULL before the task's group is made */
+
+/* bundle.c: root, files and config.json of a container; the shim's parameters follow from it. */
+int bundle_make(struct container *c, const struct image *image, struct err *err);
+int bundle_stop_signal(const struct container *c);
+
+/* pulls.c */
+int pulls_join(struct engine *e, struct container *c, struct err *err);
+void pulls_leave(struct container *c);
+size_t
+pulls_waiting(const struct container *c); /* for the same image as @c; 0: it waits for none */
+void pulls_free(struct engine *e);
+/* Serves @c from the store without asking a registry, when the behaviour allows it. 1: done, 0:
+ * pull. */
+int pulls_from_cache(struct engine *e, struct container *c, struct err *err);
+
+/* slots.c: how many runtimes start containers at a time, so that a burst does not thrash the host. */
+int slots_start(struct engine *e, struct err *err);
+bool slots_take(struct container *c);
+void slots_give_back(struct container *c);
+bool slots_crowded(const struct engine *e); /* more starts are at work than there are cores */
+void slots_offer(struct engine *e); /* free ones to those who wait, in order of arrival */
+
+/* cleanup.c */
+int cleanup_start(struct engine *e, struct err *err);
+void cleanup_schedule(struct engine *e);
+void cleanup_discard_dir(struct engine *e, const char *dir); /* removed by a child process */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one list of what a payload may ask for and this build does not do yet. A feature that is
+ * built deletes its row. Values that ask for nothing are let through.
+ */
+#include "agent/engine/payload.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+struct row {
+	enum payload_place place;
+	const char *key;
+	bool (*harmless)(const json_t *v); /* beyond empty values; NULL: none */
+};
+
+static bool text_is_one_of(const json_t *v, const char *const *texts)
+{
+	const char *s = json_string_value(v);
+
+	for (; s && *texts; texts++)
+		if (strcmp(s, *texts) == 0)
+			return true;
+	return false;
+}
+
+static bool is_private(const json_t *v)
+{
+	return text_is_one_of(v, (const char *const[]){ "private", NULL });
+}
+
+/* An IPC namespace of its own is what every container has here; nobody can ask to share it yet. */
+static bool is_own_ipc(const json_t *v)
+{
+	return text_is_one_of(v, (const char *const[]){ "private", "shareable", NULL });
+}
+
+static bool is_runc(const json_t *v)
+{
+	return text_is_one_of(v, (const char *const[]){ "runc", "io.containerd.runc.v2", NULL });
+}
+
+/* Docker's: {"Name": "no"} or "". */
+static bool never_restarts(const json_t *v)
+{
+	const json_t *name = json_object_get(v, "Name");
+
+	return !name || payload_value_is_empty(name) ||
+	       text_is_one_of(name, (const char *const[]){ "no", NULL });
+}
+
+/* ECS's: {"enabled": false, …}. */
+static bool not_enabled(const json_t *v)
+{
+	const char *key;
+	json_t *m;
+
+	json_object_foreach((json_t *) v, key, m)
+		if (strcasecmp(key, "enabled") == 0 && !payload_value_is_empty(m))
+			return false;
+	return json_is_object(v);
+}
+
+/* {"Test": ["NONE"]} switches a health check off. */
+static bool no_health_check(const json_t *v)
+{
+	const char *key;
+	json_t *m;
+
+	if (!json_is_object(v))
+		return false;
+	json_object_foreach((json_t *) v, key, m)
+		if (strcasecmp(key, "Test") == 0 && !payload_value_is_empty(m) &&
+		    !text_is_one_of(json_array_get(m, 0), (const char *const[]){ "NONE", NULL }))
+			return false;
+	return true;
+}
+
+static const struct row rows[] = {
+	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
+	{ PAYLOAD_TASK, "associations", NULL },
+	{ PAYLOAD_TASK, "pidMode", NULL },
+	{ PAYLOAD_TASK, "ipcMode", NULL },
+	{ PAYLOAD_TASK, "proxyConfiguration", NULL },
+	{ PAYLOAD_TASK, "attachments", NULL },
+	{ PAYLOAD_TASK, "roleCredentials", NULL },
+	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
+
+	{ PAYLOAD_CONTAINER, "links", NULL },
+	{ PAYLOAD_CONTAINER, "volumesFrom", NULL },
+	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
+	{ PAYLOAD_CONTAINER, "secrets", NULL },
+	{ PAYLOAD_CONTAINER, "dependsOn", NULL },
+	{ PAYLOAD_CONTAINER, "healthCheckType", NULL },
+	{ PAYLOAD_CONTAINER, "registryAuthentication", NULL },
+	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
+	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
+	{ PAYLOAD_CONTAINER, "managedAgents", NULL },
+	{ PAYLOAD_CONTAINER, "restartPolicy", not_enabled },
+	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
+
+	{ PAYLOAD_CONFIG, "HealthCheck", no_health_check },
+	{ PAYLOAD_CONFIG, "NetworkDisabled", NULL },
+	{ PAYLOAD_CONFIG, "MacAddress", NULL },
+	{ PAYLOAD_CONFIG, "Volumes", NULL },
+	{ PAYLOAD_CONFIG, "OnBuild", NULL },
+
+	{ PAYLOAD_HOST_CONFIG, "Devices", NULL },
+	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL },
+	{ PAYLOAD_HOST_CONFIG, "DeviceCgroupRules", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Init", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Tmpfs", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Mounts", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Binds", NULL },
+	{ PAYLOAD_HOST_CONFIG, "VolumesFrom", NULL },
+	{ PAYLOAD_HOST_CONFIG, "VolumeDriver", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Links", NULL },
+	{ PAYLOAD_HOST_CONFIG, "PortBindings", NULL },
+	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL },
+	{ PAYLOAD_HOST_CONFIG, "PidMode", is_private },
+	{ PAYLOAD_HOST_CONFIG, "IpcMode", is_own_ipc },
+	{ PAYLOAD_HOST_CONFIG, "UTSMode", is_private },
+	{ PAYLOAD_HOST_CONFIG, "UsernsMode", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CgroupnsMode", is_private },
+	{ PAYLOAD_HOST_CONFIG, "CgroupParent", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Cgroup", NULL },
+	{ PAYLOAD_HOST_CONFIG, "OomKillDisable", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Runtime", is_runc },
+	{ PAYLOAD_HOST_CONFIG, "StorageOpt", NULL },
+	{ PAYLOAD_HOST_CONFIG, "RestartPolicy", never_restarts },
+	{ PAYLOAD_HOST_CONFIG, "AutoRemove", NULL },
+	{ PAYLOAD_HOST_CONFIG, "KernelMemory", NULL },
+	{ PAYLOAD_HOST_CONFIG, "NanoCpus", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpuPeriod", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpuQuota", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpuRealtimePeriod", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpuRealtimeRuntime", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpusetCpus", NULL },
+	{ PAYLOAD_HOST_CONFIG, "CpusetMems", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioWeight", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioWeightDevice", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceReadBps", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceWriteBps", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceReadIOps", NULL },
+	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceWriteIOps", NULL },
+	{ PAYLOAD_HOST_CONFIG, "MaskedPaths", NULL },
+	{ PAYLOAD_HOST_CONFIG, "ReadonlyPaths", NULL },
+	{ PAYLOAD_HOST_CONFIG, "Annotations", NULL },
+};
+
+static bool is_empty(const json_t *v, int depth)
+{
+	const char *key;
+	size_t i;
+	json_t *m;
+
+	switch (json_typeof(v)) {
+	case JSON_NULL:
+	case JSON_FALSE:
+		return true;
+	case JSON_STRING:
+		return json_string_length(v) == 0;
+	case JSON_INTEGER:
+		return json_integer_value(v) == 0;
+	case JSON_REAL:
+		return json_real_value(v) == 0;
+	case JSON_ARRAY:
+		json_array_foreach((json_t *) v, i, m)
+			if (depth == 0 || !is_empty(m, depth - 1))
+				return false;
+		return true;
+	case JSON_OBJECT:
+		json_object_foreach((json_t *) v, key, m)
+			if (depth == 0 || !is_empty(m, depth - 1))
+				return false;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool payload_value_is_empty(const json_t *v)
+{
+	return !v || is_empty(v, 4);
+}
+
+static const struct row *find(enum payload_place place, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].place == place && strcasecmp(rows[i].key, key) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+bool payload_key_is_unsupported(enum payload_place place, const char *key)
+{
+	return find(place, key) != NULL;
+}
+
+int payload_check_unsupported(enum payload_place place, const json_t *obj, struct err *err)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *) obj, key, v) {
+		const struct row *r = find(place, key);
+
+		if (r && !payload_value_is_empty(v) && !(r->harmless && r->harmless(v)))
+			return err_set(err, ENOTSUP, "%s: not supported by this build", r->key);
+	}
+	return 0;
+}

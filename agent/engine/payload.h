@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * payload - the tasks of an ACS PayloadMessage, decoded with field tables.
+ * The members are those of ACS PayloadMessage.tasks[]. dockerConfig's two JSON strings (Docker Engine
+ * API ContainerConfig and HostConfig) are laid over the container's own members, keys matching
+ * without regard to case. What a payload asks for and this build cannot do is in one table,
+ * payload-unsupported.c: a value other than an empty one refuses the task and names the field.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/engine/task.h"
+#include "common/err.h"
+
+/*
+ * Decodes one element of tasks[]. Returns 0 with a new task (desired set, everything else of the
+ * state half at its beginning) or a negative errno with @err set:
+ * -EPROTO: malformed; "containers[0]: cpu: 70000000 is outside …".
+ * -ENOTSUP: well-formed, but beyond this build; "containers[0]: links: not supported by this
+ * build".
+ */
+int payload_decode_task(const json_t *obj, struct task **ret, struct err *err);
+
+/*
+ * A task without containers for one that cannot or need not be decoded: ARN, id, family, version,
+ * the desired status as it was sent. -EPROTO when it has no usable ARN.
+ */
+int payload_decode_bare_task(const json_t *obj, struct task **ret, struct err *err);
+
+/* A copy of the task object for the store: without role credentials but for their ids. */
+json_t *payload_without_secrets(const json_t *obj);
+
+enum payload_place { PAYLOAD_TASK, PAYLOAD_CONTAINER, PAYLOAD_CONFIG, PAYLOAD_HOST_CONFIG };
+
+/* -ENOTSUP when @obj asks, at @place, for something of the table; 0 otherwise. */
+int payload_check_unsupported(enum payload_place place, const json_t *obj, struct err *err);
+
+/* Whether @key is a row of the table at @place; compares without regard to case. */
+bool payload_key_is_unsupported(enum payload_place place, const char *key);
+
+/* null, false, 0, "", [], {} and arrays or objects of nothing but those. */
+bool payload_value_is_empty(const json_t *v);
+
+/* Lays dockerConfig {config, hostConfig} over @c. */
+int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);
+
+/* After all members are in: limits in both units, the log driver and its options. */
+int payload_settle_container(struct container *c, struct err *err);
+
+/* "10m", "512k", "1g", "123": bytes. -EINVAL. */
+int payload_parse_size(const char *text, int64_t *ret, struct err *err);
+
+/* "SIGTERM", "TERM", "15", "SIGRTMIN+3": its number, or -EINVAL. */
+int payload_parse_signal(const char *text);

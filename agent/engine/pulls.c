@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pull per reference at a time; everybody who wants the image meanwhile waits for the same one.
+ * Different images are pulled side by side up to a bound, so that a burst does not thrash the disk.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/engine/image-check.h"
+#include "agent/engine/internal.h"
+#include "agent/engine/registry-auth.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/strv.h"
+#include "runtime/image/manifest.h"
+
+enum { PULLS_AT_A_TIME = 8 };
+
+struct pull {
+	struct pull *next;
+	struct engine *engine;     /* borrowed */
+	char *reference, *digest;  /* owned */
+	struct image_pull *child;  /* owned; NULL while it waits for its turn */
+	struct image_check *check; /* owned; while only the tag is looked at */
+	sd_event_source *cached;   /* owned: what the store has will do, from the loop */
+	sd_event_source *limit;    /* owned: of the whole pull */
+	bool timed_out;
+	struct container **waiting; /* owned array of borrowed */
+	size_t n_waiting;
+	bool ended;
+};
+
+static bool has_digest(const char *reference)
+{
+	return strchr(reference, '@') != NULL;
+}
+
+static void set_digest(struct container *c, const char *digest)
+{
+	if (!digest || c->image_digest)
+		return;
+	(void) strdup_to(&c->image_digest, digest);
+	c->digest_resolved_by_agent = !has_digest(c->image);
+	c->run->save = true;
+}
+
+static void take_image(struct container *c, const struct image *image)
+{
+	set_digest(c, image->digest);
+	(void) strdup_to(&c->image_id, image->id);
+	container_set_busy(c, BUSY_NOTHING);
+	c->run->save = true;
+	container_set_known(c, CONTAINER_PULLED);
+}
+
+int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	enum pull_behavior b = e->config->pull_behavior;
+	int k;
+
+	if (b != PULL_PREFER_CACHED && b != PULL_ONCE)
+		return 0;
+	k = image_store_lookup(e->images, c->image, &image, err);
+	if (k != 0)
+		return k < 0 ? k : 0;
+	/* An image that was loaded from a file was never pulled. */
+	if (b == PULL_ONCE && !image->digest)
+		return 0;
+	take_image(c, image);
+	return 1;
+}
+
+/* ---- waiting ---- */
+
+static struct pull *pull_free(struct pull *p)
+{
+	(void) sd_event_source_disable_unref(p->limit);
+	(void) sd_event_source_disable_unref(p->cached);
+	(void) image_check_free(p->check);
+	(void) image_pull_free(p->child);
+	free(p->reference);
+	free(p->digest);
+	free(p->waiting);
+	free(p);
+	return NULL;
+}
+
+static void unlink_pull(struct pull *p)
+{
+	struct pull **at = &p->engine->pulls;
+
+	while (*at && *at != p)
+		at = &(*at)->next;
+	if (*at)
+		*at = p->next;
+}
+
+static void start_next(struct engine *e);
+
+void pulls_leave(struct container *c)
+{
+	struct pull *p = c->run->pull;
+
+	c->run->pull = NULL;
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_waiting; i++) {
+		if (p->waiting[i] != c)
+			continue;
+		p->waiting[i] = p->waiting[--p->n_waiting];
+		break;
+	}
+	if (p->n_waiting > 0 || p->ended)
+		return;
+	/* Nobody wants it any more. */
+	unlink_pull(p);
+	start_next(p->engine);
+	(void) pull_free(p);
+}
+
+void pulls_free(struct engine *e)
+{
+	while (e->pulls) {
+		struct pull *p = e->pulls;
+
+		e->pulls = p->next;
+		for (size_t i = 0; i < p->n_waiting; i++)
+			p->waiting[i]->run->pull = NULL;
+		(void) pull_free(p);
+	}
+}
+
+size_t pulls_waiting(const struct container *c)
+{
+	return c->run->pull ? c->run->pull->n_waiting : 0;
+}
+
+/* ---- what the child says ---- */
+
+static void note_pull_end(struct container *c)
+{
+	c->task->pull_stopped_ms = clock_real_ms();
+	c->task->run->save = true;
+}
+
+static void on_resolved(struct pull *p, const char *digest)
+{
+	if (!digest)
+		return;
+	(void) strdup_to(&p->digest, digest);
+	for (size_t i = 0; i < p->n_waiting; i++) {
+		set_digest(p->waiting[i], digest);
+		container_set_known(p->waiting[i], CONTAINER_MANIFEST_PULLED);
+	}
+}
+
+static void on_done(struct container *c, const struct image_pull_event *ev)
+{
+	note_pull_end(c);
+	if (ev->message)
+		container_log(LOG_WARN, c,
+			      "Failed to pull the image of '%s', using the one at hand: %s",
+			      c->name, ev->message);
+	else
+		container_log(LOG_INFO, c, "Image '%s' of '%s' is %s", c->image, c->name,
+			      ev->from_cache ? "at hand" : "pulled");
+	take_image(c, ev->image);
+}
+
+static const char *error_name(enum image_pull_failure f)
+{
+	switch (f) {
+	case IMAGE_PULL_E_MANIFEST:
+		return "CannotPullImageManifestError";
+	default:
+		return "CannotPullContainerError";
+	}
+}
+
+static const char *explain(const char *message)
+{
+	if (strstr(message, "requested access to the resource is denied"))
+		return "The task can’t pull the image. Check whether the image exists. ";
+	if (strstr(message, "timed out"))
+		return "The task can’t pull the image. Check your network configuration. ";
+	return "";
+}
+
+static void on_failed(const struct pull *p, struct container *c, const struct image_pull_event *ev)
+{
+	const char *message = ev->message ? ev->message : "the pull ended without a reason";
+	char text[DURATION_TEXT_MAX];
+
+	container_set_busy(c, BUSY_NOTHING);
+	note_pull_end(c);
+	if (p->timed_out) {
+		container_fail(
+			c, "DockerTimeoutError",
+			"Could not transition to pulled; timed out after waiting %s",
+			duration_format_ms(c->run->engine->config->image_pull_timeout_ms, text));
+		return;
+	}
+	if (ev->failure == IMAGE_PULL_E_INACTIVE)
+		message = "inactivity time exceeded timeout while pulling image";
+	container_fail(c, error_name(ev->failure), "%s%s", explain(message), message);
+}
+
+static void on_event(struct image_pull *child, struct image_pull_event *ev, void *userdata)
+{
+	struct pull *p = userdata;
+	struct engine *e = p->engine;
+
+	(void) child;
+	if (ev->type == IMAGE_PULL_RESOLVED)
+		on_resolved(p, ev->digest);
+	if (ev->type != IMAGE_PULL_DONE && ev->type != IMAGE_PULL_FAILED)
+		return;
+	p->ended = true;
+	unlink_pull(p);
+	while (p->n_waiting > 0) {
+		struct container *c = p->waiting[--p->n_waiting];
+
+		c->run->pull = NULL;
+		if (ev->type == IMAGE_PULL_DONE)
+			on_done(c, ev);
+		else
+			on_failed(p, c, ev);
+	}
+	start_next(e);
+	(void) pull_free(p);
+}
+
+/* ---- starting ---- */
+
+static enum image_pull_behavior behavior_of(const struct config *config)
+{
+	switch (config->pull_behavior) {
+	case PULL_ALWAYS:
+		return IMAGE_PULL_ALWAYS;
+	case PULL_ONCE:
+		return IMAGE_PULL_ONCE;
+	case PULL_PREFER_CACHED:
+		return IMAGE_PULL_PREFER_CACHED;
+	default:
+		return IMAGE_PULL_DEFAULT;
+	}
+}
+
+static int on_limit(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct pull *p = userdata;
+
+	(void) s, (void) usec;
+	p->timed_out = true;
+	image_pull_cancel(p->child);
+	return 0;
+}
+
+static int start_child(struct pull *p, struct err *err)
+{
+	const struct config *config = p->engine->config;
+	struct image_pull_params params = {
+		.program = p->engine->image_program,
+		.store_dir = config->image_dir,
+		.reference = p->reference,
+		.behavior = behavior_of(config),
+		.inactivity_timeout_ms = config->image_pull_inactivity_ms,
+	};
+	_cleanup_(registry_login_done) struct registry_login login = {};
+	int k;
+
+	if (config->image_pull_timeout_ms > 0 &&
+	    sd_event_add_time_relative(p->engine->loop, &p->limit, CLOCK_MONOTONIC,
+				       (uint64_t) config->image_pull_timeout_ms * USEC_PER_MSEC, 0,
+				       on_limit, p) < 0)
+		return err_set(err, ENOMEM, "add the time limit of a pull");
+	k = registry_auth_find(config->engine_auth_type, config->engine_auth_data, p->reference,
+			       &login, err);
+	if (k < 0)
+		return k;
+	params.username = login.username;
+	params.password = login.password;
+	return image_pull_start(p->engine->loop, &params, on_event, p, &p->child, err);
+}
+
+static void start_next(struct engine *e)
+{
+	size_t running = 0;
+
+	for (struct pull *p = e->pulls; p; p = p->next)
+		running += p->child != NULL;
+	for (struct pull *p = e->pulls; p && running < PULLS_AT_A_TIME; p = p->next) {
+		_cleanup_(err_done) struct err err = {};
+
+		if (p->child || p->check || p->cached || start_child(p, &err) == 0) {
+			running += p->child != NULL;
+			continue;
+		}
+		on_event(NULL,
+			 &(struct image_pull_event){ .type = IMAGE_PULL_FAILED,
+						     .failure = IMAGE_PULL_E_INTERNAL,
+						     .message = err_text(&err) },
+			 p); /* which comes back here for the next one */
+		return;
+	}
+}
+
+/* ---- an image that is there: most often the tag still stands for it, and no child is needed ---- */
+
+/* 1 with the cached image, when it may do for this pull; 0: a pull has to find out. */
+static int look_up(const struct pull *p, struct image **ret)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	_cleanup_(platform_done) struct platform host = {};
+	_cleanup_(err_done) struct err err = {};
+
+	if (image_store_lookup(p->engine->images, p->reference, &image, &err) != 0 ||
+	    !image->digest || platform_host(&host, &err) < 0 ||
+	    !platform_fits(&host, image->os, image->architecture))
+		return 0;
+	*ret = TAKE_PTR(image);
+	return 1;
+}
+
+static void use_cached(struct pull *p, struct image *image, const char *why)
+{
+	if (!p->digest)
+		on_resolved(p, image->digest);
+	on_event(NULL,
+		 &(struct image_pull_event){ .type = IMAGE_PULL_DONE,
+					     .image = image,
+					     .from_cache = true,
+					     .message = why },
+		 p);
+}
+
+static void give_up_check(struct pull *p, struct image *image)
+{
+	_cleanup_(freep) char *why = NULL;
+	char text[DURATION_TEXT_MAX];
+
+	if (asprintf(&why, "manifest of %s: timed out after %s", p->reference,
+		     duration_format_ms(p->engine->config->manifest_pull_timeout_ms, text)) < 0)
+		why = NULL;
+	if (p->engine->config->pull_behavior == PULL_DEFAULT)
+		use_cached(p, image, why ? why : "timed out");
+	else
+		on_event(NULL,
+			 &(struct image_pull_event){ .type = IMAGE_PULL_FAILED,
+						     .failure = IMAGE_PULL_E_MANIFEST,
+						     .message = why },
+			 p);
+}
+
+static void on_check(enum image_check_result result, const char *digest, void *userdata)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	struct pull *p = userdata;
+	int have = look_up(p, &image);
+
+	if (have && result == IMAGE_CHECK_DIGEST && strcmp(digest, image->digest) == 0) {
+		use_cached(p, image, NULL);
+	} else if (have && result == IMAGE_CHECK_TIMED_OUT) {
+		give_up_check(p, image);
+	} else {
+		p->check = image_check_free(p->check);
+		start_next(p->engine);
+	}
+}
+
+/* Content named by its digest cannot have changed. */
+static int on_cached(sd_event_source *s, void *userdata)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	struct pull *p = userdata;
+
+	(void) s;
+	if (look_up(p, &image)) {
+		use_cached(p, image, NULL);
+	} else {
+		p->cached = sd_event_source_disable_unref(p->cached);
+		start_next(p->engine);
+	}
+	return 0;
+}
+
+static int start_check(struct pull *p, struct err *err)
+{
+	const struct config *config = p->engine->config;
+	_cleanup_(registry_login_done) struct registry_login login = {};
+	struct image_check_params params = { .http = p->engine->http,
+					     .reference = p->reference,
+					     .timeout_ms = config->manifest_pull_timeout_ms };
+	int k = registry_auth_find(config->engine_auth_type, config->engine_auth_data, p->reference,
+				   &login, err);
+
+	if (k < 0)
+		return k;
+	params.username = login.username;
+	params.password = login.password;
+	return image_check_start(&params, on_check, p, &p->check, err);
+}
+
+/* Whether the store may answer; what cannot even be tried is left to the child, which says why. */
+static bool try_cached(struct pull *p)
+{
+	enum pull_behavior b = p->engine->config->pull_behavior;
+	_cleanup_(image_freep) struct image *image = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	if ((b != PULL_DEFAULT && b != PULL_ALWAYS) || !look_up(p, &image))
+		return false;
+	if (has_digest(p->reference))
+		return sd_event_add_defer(p->engine->loop, &p->cached, on_cached, p) >= 0;
+	return p->engine->http && start_check(p, &err) == 0;
+}
+
+static size_t running_pulls(const struct engine *e)
+{
+	size_t n = 0;
+
+	for (const struct pull *p = e->pulls; p; p = p->next)
+		n += p->child != NULL;
+	return n;
+}
+
+static struct pull *find(const struct engine *e, const char *reference)
+{
+	for (struct pull *p = e->pulls; p; p = p->next)
+		if (strcmp(p->reference, reference) == 0)
+			return p;
+	return NULL;
+}
+
+static int make(struct engine *e, const char *reference, struct pull **ret, struct err *err)
+{
+	struct pull *p = calloc(1, sizeof(*p)), **at = &e->pulls;
+	int k = 0;
+
+	if (p)
+		p->reference = strdup(reference);
+	if (!p || !p->reference) {
+		free(p);
+		return err_set(err, ENOMEM, "pull '%s'", reference);
+	}
+	p->engine = e;
+	if (!try_cached(p) && running_pulls(e) < PULLS_AT_A_TIME)
+		k = start_child(p, err);
+	if (k < 0) {
+		(void) pull_free(p);
+		return k;
+	}
+	while (*at)
+		at = &(*at)->next;
+	*at = *ret = p;
+	return 0;
+}
+
+int pulls_join(struct engine *e, struct container *c, struct err *err)
+{
+	struct pull *p = find(e, c->image);
+	struct container **grown;
+	int k = p ? 0 : make(e, c->image, &p, err);
+
+	if (k < 0)
+		return k;
+	grown = reallocarray(p->waiting, p->n_waiting + 1, sizeof(*grown));
+	if (!grown)
+		return err_set(err, ENOMEM, "pull '%s'", c->image);
+	p->waiting = grown;
+	grown[p->n_waiting++] = c;
+	c->run->pull = p;
+	if (c->task->pull_started_ms == 0) {
+		c->task->pull_started_ms = clock_real_ms();
+		c->task->run->save = true;
+	}
+	if (p->digest) {
+		set_digest(c, p->digest);
+		container_set_known(c, CONTAINER_MANIFEST_PULLED);
+	}
+	return 0;
+}

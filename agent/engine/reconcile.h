@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reconcile - decides what to do next with a task; does nothing itself.
+ * A pure function of what is wanted, what is known and what is under way. It is called after every
+ * event and after a restart alike, so there is no other way to recover.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/engine/task.h"
+
+/* What is under way for a container, started by an earlier action. */
+enum container_busy {
+	BUSY_NOTHING,
+	BUSY_PULLING,  /* its image, alone or as one who waits for another's pull */
+	BUSY_STARTING, /* the shim was spawned and has not said how it went */
+	BUSY_STOPPING, /* the stop signal was sent, KILL follows by timer */
+	_BUSY_MAX
+};
+
+enum container_action {
+	ACTION_NONE,
+	ACTION_IMPOSSIBLE,  /* an empty cell: reconcile-test lists why it cannot happen */
+	ACTION_PULL,        /* image, and beside it what needs no image: id, cgroup, network */
+	ACTION_CANCEL_PULL, /* stop waiting for it, then FINISH */
+	ACTION_START,       /* root, config.json, shim */
+	ACTION_STOP,        /* the stop signal, and a timer for KILL */
+	ACTION_FINISH,      /* nothing of it runs: STOPPED */
+	_ACTION_MAX
+};
+
+/* One cell: what to do for a container that is known @known, wanted running or not, while @busy. */
+enum container_action reconcile_container(enum container_status known, bool wanted,
+					  enum container_busy busy);
+
+struct reconcile_container {
+	enum container_status known, desired;
+	enum container_busy busy;
+	bool essential;
+};
+
+struct reconcile_task {
+	enum task_status known, desired;
+	bool admitted; /* it holds its host resources */
+	const struct reconcile_container *containers;
+	size_t n_containers;
+};
+
+struct reconcile_plan {
+	enum task_status
+		desired; /* STOPPED once an essential container is known or desired STOPPED */
+	enum task_status known; /* least advanced container; never lowered */
+	bool admit;             /* it wants to run and lacks only host resources */
+	/* per container, n_containers long, given by the caller */
+	enum container_action *actions;
+};
+
+/* Fills @plan; with plan->desired STOPPED all containers count as unwanted. */
+void reconcile_task(const struct reconcile_task *t, struct reconcile_plan *plan);
+
+const char *container_action_name(enum container_action a);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/engine/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/strv.h"
+
+const char *task_status_name(enum task_status s)
+{
+	static const char *const names[_TASK_STATUS_MAX] = {
+		[TASK_NONE] = "NONE",       [TASK_MANIFEST_PULLED] = "MANIFEST_PULLED",
+		[TASK_CREATED] = "CREATED", [TASK_RUNNING] = "RUNNING",
+		[TASK_STOPPED] = "STOPPED",
+	};
+
+	return s < _TASK_STATUS_MAX ? names[s] : "NONE";
+}
+
+const char *container_status_name(enum container_status s)
+{
+	static const char *const names[_CONTAINER_STATUS_MAX] = {
+		[CONTAINER_NONE] = "NONE",       [CONTAINER_MANIFEST_PULLED] = "MANIFEST_PULLED",
+		[CONTAINER_PULLED] = "PULLED",   [CONTAINER_CREATED] = "CREATED",
+		[CONTAINER_RUNNING] = "RUNNING", [CONTAINER_STOPPED] = "STOPPED",
+	};
+
+	return s < _CONTAINER_STATUS_MAX ? names[s] : "NONE";
+}
+
+const char *task_status_for_service(enum task_status s)
+{
+	return s == TASK_RUNNING ? "RUNNING" : s == TASK_STOPPED ? "STOPPED" : "PENDING";
+}
+
+const char *container_status_for_service(enum container_status s)
+{
+	return s == CONTAINER_RUNNING ? "RUNNING" : s == CONTAINER_STOPPED ? "STOPPED" : "PENDING";
+}
+
+const char *network_mode_name(enum network_mode m)
+{
+	return m == NETWORK_HOST ? "host" : m == NETWORK_NONE ? "none" : "bridge";
+}
+
+enum task_status task_status_parse(const char *name)
+{
+	for (enum task_status s = TASK_NONE; name && s < _TASK_STATUS_MAX; s++)
+		if (strcmp(name, task_status_name(s)) == 0)
+			return s;
+	return name && strcmp(name, "DEAD") == 0 ? TASK_STOPPED : TASK_NONE;
+}
+
+int task_id_from_arn(const char *arn, char id[256], struct err *err)
+{
+	const char *slash = arn ? strrchr(arn, '/') : NULL;
+	size_t n = slash ? strlen(slash + 1) : 0;
+
+	/* It names files and cgroups, so nothing but these characters passes. */
+	if (n == 0 || n > 255 || strspn(slash + 1, TASK_NAME_CHARS) != n)
+		return err_set(err, EPROTO, "arn: '%.300s' has no task id after its last '/'",
+			       arn ? arn : "");
+	memcpy(id, slash + 1, n + 1);
+	return 0;
+}
+
+void container_set_error(struct container *c, const char *name, const char *message)
+{
+	if (c->error_name)
+		return;
+	(void) strdup_to(&c->error_name, name);
+	(void) strdup_to(&c->error_message, message);
+}
+
+void container_done(struct container *c)
+{
+	char **const texts[] = {
+		&c->name,          &c->image,        &c->user,        &c->working_directory,
+		&c->hostname,      &c->domainname,   &c->stop_signal, &c->log_driver,
+		&c->container_arn, &c->image_digest, &c->image_id,    &c->error_name,
+		&c->error_message
+	};
+	char ***const vectors[] = { &c->command,     &c->entry_point, &c->cap_add,
+				    &c->cap_drop,    &c->dns,         &c->dns_search,
+				    &c->dns_options, &c->extra_hosts, &c->group_add };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		free(*texts[i]);
+		*texts[i] = NULL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++)
+		*vectors[i] = strv_free(*vectors[i]);
+	for (size_t i = 0; i < c->n_environment; i++) /* may hold what people call configuration */
+		explicit_bzero(c->environment[i].value, strlen(c->environment[i].value));
+	json_pairs_free(c->environment, c->n_environment);
+	json_pairs_free(c->labels, c->n_labels);
+	json_pairs_free(c->sysctls, c->n_sysctls);
+	json_pairs_free(c->log_options, c->n_log_options);
+	for (size_t i = 0; i < c->n_ulimits; i++)
+		free(c->ulimits[i].name);
+	free(c->ulimits);
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		free(c->mounts[i].volume);
+		free(c->mounts[i].source);
+		free(c->mounts[i].container_path);
+	}
+	free(c->mounts);
+	free(c->ports);
+	free(c->bindings);
+	*c = (struct container){};
+}
+
+struct task *task_free(struct task *t)
+{
+	if (!t)
+		return NULL;
+	for (size_t i = 0; i < t->n_containers; i++)
+		container_done(&t->containers[i]);
+	free(t->containers);
+	free(t->arn);
+	free(t->family);
+	free(t->version);
+	free(t->cluster_arn);
+	free(t->launch_type);
+	free(t->service_name);
+	free(t->group);
+	free(t->execution_credentials_id);
+	free(t->role_credentials_id);
+	free(t->reason);
+	free(t->waiting_for);
+	free(t);
+	return NULL;
+}

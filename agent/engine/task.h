@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task - what the engine knows of a task and its containers.
+ * The first half of each struct is the definition: decoded from the payload, never changed. The
+ * second half is state: what is wanted and what was observed; it is what the store keeps.
+ * Everything outside engine/ reads only.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/json.h"
+#include "runtime/net/net.h"
+
+/* What ids of tasks and names of containers are made of. */
+#define TASK_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+enum task_status {
+	TASK_NONE,
+	TASK_MANIFEST_PULLED,
+	TASK_CREATED,
+	TASK_RUNNING,
+	TASK_STOPPED,
+	_TASK_STATUS_MAX
+};
+
+enum container_status {
+	CONTAINER_NONE,
+	CONTAINER_MANIFEST_PULLED,
+	CONTAINER_PULLED,
+	CONTAINER_CREATED,
+	CONTAINER_RUNNING,
+	CONTAINER_STOPPED,
+	_CONTAINER_STATUS_MAX,
+};
+
+enum network_mode { NETWORK_BRIDGE, NETWORK_HOST, NETWORK_NONE, _NETWORK_MODE_MAX };
+
+struct ulimit {
+	char *name;         /* owned */
+	int64_t soft, hard; /* -1: unlimited */
+};
+
+struct bind_mount {
+	char *volume;         /* owned: name of the task's volume */
+	char *source;         /* owned: absolute host path */
+	char *container_path; /* owned: absolute */
+	bool read_only;
+};
+
+struct task;
+
+struct container {
+	/* definition */
+	struct task *task;             /* borrowed: the task frees its containers */
+	char *name, *image;            /* owned, as everything below */
+	char **command, **entry_point; /* NULL: the image's */
+	struct json_pair *environment;
+	size_t n_environment;
+	char *user, *working_directory, *hostname, *domainname;
+	bool essential, privileged, readonly_rootfs, no_new_privileges, terminal, open_stdin;
+	bool unconfined_seccomp;
+	enum network_mode network_mode;
+	int64_t cpu_shares;         /* as asked for; 0: none */
+	int64_t memory_mib;         /* hard limit, for people and admission; 0: none */
+	int64_t memory_limit_bytes; /* hard limit, exact; 0: none */
+	int64_t memory_reservation_bytes;
+	int64_t memory_swap_bytes; /* memory + swap; 0: default, -1: unlimited */
+	int64_t shm_size_bytes;
+	int64_t pids_limit; /* 0: none */
+	int swappiness;     /* -1: unset */
+	int oom_score_adj;
+	struct port_binding *ports; /* as asked for; hostPort 0 = dynamic */
+	size_t n_ports;
+	char **cap_add, **cap_drop;
+	struct ulimit *ulimits;
+	size_t n_ulimits;
+	struct bind_mount *mounts;
+	size_t n_mounts;
+	struct json_pair
+		*labels; /* each list stands before its length, as json_decode_pairs() writes */
+	size_t n_labels;
+	struct json_pair *sysctls;
+	size_t n_sysctls;
+	char **dns, **dns_search, **dns_options, **extra_hosts, **group_add;
+	char *stop_signal;      /* NULL: the image's, else SIGTERM */
+	int64_t stop_timeout_s; /* 0: the agent's default */
+	char *log_driver;       /* "json-file" or "none" */
+	struct json_pair *log_options;
+	size_t n_log_options;
+	int64_t log_max_bytes; /* max-size of json-file; 0: never rotated */
+	int log_max_files;     /* max-file, at least 1 */
+	char *container_arn;
+
+	/* state */
+	enum container_status known, desired;
+	enum container_status sent; /* last status put into the outbox */
+	char id[65]; /* 64 hex digits once anything of it may exist on the host, else "" */
+	char docker_name[256]; /* ecs-<family>-<rev>-<name>-<20 hex> */
+	char *image_digest, *image_id;
+	bool digest_resolved_by_agent;
+	struct in_addr address;        /* 0: none */
+	struct port_binding *bindings; /* in force; as ports, with the host ports chosen */
+	size_t n_bindings;
+	bool has_exit_code;
+	int exit_code;
+	char *error_name, *error_message; /* first error: "CannotPullContainerError", … */
+	int64_t created_ms, started_ms, finished_ms; /* wall clock, 0: unknown */
+	pid_t pid;                                   /* of the container's init while it runs */
+	struct container_run *run; /* owned by the engine: shim, pull, timers; NULL outside it */
+};
+
+struct task {
+	/* definition */
+	char *arn, *family, *version, *cluster_arn, *launch_type, *service_name, *group; /* owned */
+	char id[256];       /* last component of the ARN */
+	double cpu;         /* vCPU, 0: no task limit */
+	int64_t memory_mib; /* 0: none */
+	enum network_mode network_mode;
+	struct container *containers; /* owned; none when the task was refused */
+	size_t n_containers;
+	char *execution_credentials_id, *role_credentials_id;
+
+	/* state */
+	enum task_status known, desired;
+	enum task_status sent; /* last status put into the outbox */
+	char *reason;          /* why it stopped, when the task itself is at fault */
+	int64_t sequence;      /* order of arrival */
+	int64_t pull_started_ms, pull_stopped_ms, execution_stopped_ms, stopped_ms;
+	char *waiting_for; /* what a task that waits for host resources lacks; NULL: nothing */
+	int64_t waiting_since_ms;
+	struct task_run *run; /* owned by the engine */
+};
+
+const char *task_status_name(enum task_status s); /* "MANIFEST_PULLED", … */
+const char *container_status_name(enum container_status s);
+const char *task_status_for_service(enum task_status s); /* "PENDING", "RUNNING", "STOPPED" */
+const char *container_status_for_service(enum container_status s);
+const char *network_mode_name(enum network_mode m);
+
+/* "RUNNING", "STOPPED", … and the old names "UNKNOWN", "DEAD"; anything else, NULL too, is NONE. */
+enum task_status task_status_parse(const char *name);
+
+/* Last component of a task ARN, at most 255 bytes of [A-Za-z0-9_-]; else -EPROTO. */
+int task_id_from_arn(const char *arn, char id[256], struct err *err);
+
+/* Records the first error of a container; later ones are dropped. */
+void container_set_error(struct container *c, const char *name, const char *message);
+
+/* Frees what the engine does not own (run stays NULL outside it). NULL is fine. Always returns
+ * NULL. */
+struct task *task_free(struct task *t);
+DEFINE_CLEANUP(struct task *, task_free)
+void container_done(struct container *c);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/http/control.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "agent/http/tasks-json.h"
+#include "common/log.h"
+#include "common/macro.h"
+
+struct control {
+	const struct agent_view *view;
+	struct events *events;
+	struct http_server *server; /* owned */
+	char *path;                 /* owned */
+};
+
+static void answer_json(struct http_reply *r, unsigned status, json_t *o)
+{
+	r->status = status;
+	r->body = json_to_text(o);
+	json_decref(o);
+}
+
+static void answer_error(struct http_reply *r, unsigned status, const char *fmt, ...)
+	_printf_(3, 4);
+
+static void answer_error(struct http_reply *r, unsigned status, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	/* What was asked for stands in it, and need not be UTF-8, which JSON has to be. */
+	for (char *c = text; c && *c; c++)
+		if ((unsigned char) *c >= 0x80)
+			*c = '?';
+	answer_json(r, status, json_pack("{s:s}", "error", text ? text : "out of memory"));
+	free(text);
+}
+
+static void answer_version(const struct agent_view *v, struct http_reply *r)
+{
+	const struct config *c = v->config;
+	struct agent_status s = {};
+
+	v->status(v->userdata, &s);
+	answer_json(r, 200,
+		    json_pack("{s:s,s:s,s:s,s:s?,s:s?,s:b,s:b,s:s,s:s,s:s,s:s}", "version",
+			      PACKAGE_VERSION, "gitHash", GIT_HASH, "cluster", s.cluster,
+			      "containerInstanceArn", s.container_instance_arn, "runc",
+			      s.runc_version, "acsConnected", s.sessions[0].connected,
+			      "tcsConnected", s.sessions[1].connected, "dataDir", c->data_dir,
+			      "runDir", c->run_dir, "imageDir", c->image_dir, "libexecDir",
+			      c->libexec_dir));
+}
+
+static void answer_ps(const struct agent_view *v, struct http_reply *r)
+{
+	json_t *tasks = json_array();
+
+	for (size_t i = 0; i < v->task_count(v->userdata); i++)
+		json_array_append_new(tasks, task_to_json(v, v->task_at(v->userdata, i)));
+	answer_json(r, 200, json_pack("{s:o}", "tasks", tasks));
+}
+
+static void answer_stats(const struct agent_view *v, struct http_reply *r)
+{
+	json_t *containers = json_array();
+
+	if (!v->sampler) {
+		json_decref(containers);
+		answer_error(r, 409, "metrics are switched off (ECS_DISABLE_METRICS)");
+		return;
+	}
+	if (v->refresh_samples)
+		v->refresh_samples(v->userdata);
+	for (size_t i = 0; i < v->task_count(v->userdata); i++) {
+		const struct task *t = v->task_at(v->userdata, i);
+
+		for (size_t j = 0; j < t->n_containers; j++) {
+			json_t *o = container_stats_to_json(v, &t->containers[j]);
+
+			if (o)
+				json_array_append_new(containers, o);
+		}
+	}
+	answer_json(r, 200, json_pack("{s:o}", "containers", containers));
+}
+
+static void answer_log(const struct agent_view *v, const struct task *t, const char *name,
+		       struct http_reply *r)
+{
+	for (size_t i = 0; i < t->n_containers; i++) {
+		const struct container *c = &t->containers[i];
+		_cleanup_(freep) char *path = NULL;
+
+		if (strcmp(c->name, name) != 0)
+			continue;
+		path = v->log_path(v->userdata, c);
+		if (path)
+			answer_json(r, 200,
+				    json_pack("{s:s,s:b}", "path", path, "running",
+					      c->known < CONTAINER_STOPPED));
+		else
+			answer_error(r, 404, "container '%s' keeps no log here (log driver %s)",
+				     name, c->log_driver ? c->log_driver : "none");
+		return;
+	}
+	answer_error(r, 404, "task %s has no container '%s'", t->id, name);
+}
+
+static void answer_stop(const struct agent_view *v, const struct task *t, struct http_reply *r)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	if (v->stop_task(v->userdata, t->arn, &err) < 0)
+		answer_error(r, 500, "stop %s: %s", t->id, err_text(&err));
+	else
+		answer_json(r, 202, json_pack("{s:s}", "arn", t->arn));
+}
+
+/* "ID", "ID/stop", "ID/containers/NAME/log"; an ARN has slashes of its own, so the end goes first. */
+static void answer_task(const struct agent_view *v, const char *method, char *rest,
+			struct http_reply *r)
+{
+	size_t n = strlen(rest);
+	char *name = NULL, *containers;
+	const struct task *t;
+	bool stop = n > 5 && strcmp(rest + n - 5, "/stop") == 0;
+
+	if (stop)
+		rest[n - 5] = '\0';
+	else if (n > 4 && strcmp(rest + n - 4, "/log") == 0 &&
+		 (containers = strstr(rest, "/containers/"))) {
+		rest[n - 4] = '\0';
+		*containers = '\0';
+		name = containers + strlen("/containers/");
+	}
+	if (stop != (strcmp(method, "POST") == 0)) {
+		answer_error(r, 405, "%s is not answered here", method);
+		return;
+	}
+	t = v->find_task(v->userdata, rest);
+	if (!t)
+		answer_error(r, 404, "no task, or more than one, is called '%.256s'", rest);
+	else if (stop)
+		answer_stop(v, t, r);
+	else if (name)
+		answer_log(v, t, name, r);
+	else
+		answer_json(r, 200, task_to_json(v, t));
+}
+
+void control_answer(const struct agent_view *v, const char *method, const char *path,
+		    struct http_reply *r)
+{
+	static const char tasks[] = "/v1/tasks/";
+
+	if (strncmp(path, tasks, strlen(tasks)) == 0 && path[strlen(tasks)]) {
+		_cleanup_(freep) char *rest = strdup(path + strlen(tasks));
+
+		if (rest)
+			answer_task(v, method, rest, r);
+	} else if (strcmp(method, "GET") != 0)
+		answer_error(r, 405, "%s is not answered here", method);
+	else if (strcmp(path, "/v1/version") == 0)
+		answer_version(v, r);
+	else if (strcmp(path, "/v1/ps") == 0)
+		answer_ps(v, r);
+	else if (strcmp(path, "/v1/stats") == 0)
+		answer_stats(v, r);
+	else
+		answer_error(r, 404, "there is nothing at %.256s", path);
+}
+
+static void answer_events(struct control *c, bool follow, struct http_reply *r)
+{
+	r->content_type = "application/x-ndjson";
+	if (!follow) {
+		r->body = strdup(buf_str(&c->events->text));
+		return;
+	}
+	r->stream = events_read;
+	r->stream_userdata = c->events;
+}
+
+static void on_call(void *userdata, const struct http_call *call, struct http_reply *r)
+{
+	struct control *c = userdata;
+	const char *follow = http_call_query(call, "follow");
+
+	if (strcmp(http_call_path(call), "/v1/events") == 0 &&
+	    strcmp(http_call_method(call), "GET") == 0)
+		answer_events(c, follow && strcmp(follow, "0") != 0, r);
+	else
+		control_answer(c->view, http_call_method(call), http_call_path(call), r);
+}
+
+static int open_socket(const char *path, struct err *err)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int r;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return err_set(err, ENAMETOOLONG,
+			       "%s: longer than the %zu bytes of a socket's path", path,
+			       sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	(void) unlink(path);
+	mask = umask(0177);
+	r = fd < 0 || bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0 || listen(fd, 16) < 0
+		    ? -errno
+		    : 0;
+	(void) umask(mask);
+	return r < 0 ? err_set_errno(err, -r, "listen on %s", path) : TAKE_FD(fd);
+}
+
+int control_new(const struct control_params *p, struct control **ret, struct err *err)
+{
+	_cleanup_(control_freep) struct control *c = calloc(1, sizeof(*c));
+	struct http_server_params s = { .loop = p->loop,
+					.what = "control socket",
+					.check_peer = true,
+					.timeout_s = 30,
+					.patience_ms = 60000,
+					.max_connections = 64,
+					.handler = on_call,
+					.userdata = c };
+	int r;
+
+	if (!c)
+		return err_set(err, ENOMEM, "allocate control socket");
+	c->view = p->view;
+	c->events = p->events;
+	s.listen_fd = open_socket(p->path, err);
+	if (s.listen_fd < 0)
+		return s.listen_fd;
+	c->path = strdup(p->path);
+	r = http_server_new(&s, &c->server, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct control *control_free(struct control *c)
+{
+	if (!c)
+		return NULL;
+	http_server_free(c->server);
+	if (c->path)
+		(void) unlink(c->path);
+	free(c->path);
+	free(c);
+	return NULL;
+}
+
+void control_wake(struct control *c)
+{
+	http_server_wake(c->server);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view - what the local servers may see of the agent, and the one thing they may ask of it.
+ * main.c fills it in; so the servers know neither sessions nor engine and are tested without them.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/engine/task.h"
+#include "metrics/prometheus.h"
+#include "metrics/sampler.h"
+
+enum launch_phase { LAUNCH_PULL, LAUNCH_START, LAUNCH_TOTAL, _LAUNCH_PHASE_MAX };
+
+/* What happened since the agent started; counted by counters.c. */
+struct agent_counters {
+	uint64_t containers_started, containers_exited, containers_failed, oom_kills, pulls;
+	struct prom_histogram launch[_LAUNCH_PHASE_MAX]; /* seconds */
+};
+
+struct session_state {
+	const char *name; /* "acs", "tcs" */
+	bool connected;
+	int64_t disconnected_ms; /* in all, since the agent started */
+};
+
+struct agent_status {
+	const char *container_instance_arn; /* NULL before registration */
+	const char *cluster;
+	const char *runc_version;
+	struct session_state sessions[2];
+	size_t outbox_pending;       /* tasks with something undelivered */
+	int64_t last_acs_message_ms; /* wall clock; 0: none */
+	int64_t started_ms;
+};
+
+struct agent_view {
+	const struct config *config;
+	const struct sampler *sampler; /* NULL: metrics are off */
+	struct agent_counters *counters;
+	void *userdata;
+	size_t (*task_count)(void *userdata);
+	const struct task *(*task_at)(void *userdata, size_t i);
+	const struct task *(*find_task)(void *userdata, const char *arn_or_id_prefix);
+	char *(*log_path)(void *userdata, const struct container *c); /* owned; NULL: none */
+	int (*stop_task)(void *userdata, const char *arn, struct err *err);
+	void (*status)(void *userdata, struct agent_status *ret);
+	void (*refresh_samples)(void *userdata); /* those that are not of this moment; may be NULL */
+};
+
+void counters_init(struct agent_counters *n);
+/* A container came up, or came to its end (also without having come up). */
+void counters_running(struct agent_counters *n, const struct container *c);
+void counters_stopped(struct agent_counters *n, const struct container *c);
+
+/* The page at /metrics: Prometheus text, owned; NULL when out of memory. */
+char *metrics_page(const struct agent_view *v);

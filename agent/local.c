@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The servers of this host, and what they see of the agent. */
+#include <arpa/inet.h>
+
+#include "agent/acs/acs.h"
+#include "agent/agent.h"
+#include "agent/ctl/ctl.h"
+#include "agent/ctl/outbox.h"
+#include "agent/engine/engine.h"
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "runtime/net/net.h"
+
+static size_t view_task_count(void *userdata)
+{
+	return engine_task_count(((struct agent *) userdata)->engine);
+}
+
+static const struct task *view_task_at(void *userdata, size_t i)
+{
+	return engine_task_at(((struct agent *) userdata)->engine, i);
+}
+
+static const struct task *view_find_task(void *userdata, const char *name)
+{
+	return engine_find_task(((struct agent *) userdata)->engine, name);
+}
+
+static char *view_log_path(void *userdata, const struct container *c)
+{
+	return engine_log_path(((struct agent *) userdata)->engine, c);
+}
+
+static int view_stop_task(void *userdata, const char *arn, struct err *err)
+{
+	struct engine *e = ((struct agent *) userdata)->engine;
+	const struct task *t = engine_find_task(e, arn);
+
+	if (t && t->desired != TASK_STOPPED)
+		log_info("Stopping task '%s' because ecsctl asks for it", arn);
+	return engine_stop_task(e, arn, "Task stopped by ecsctl on its container instance", NULL,
+				err);
+}
+
+static void view_status(void *userdata, struct agent_status *ret)
+{
+	struct agent *a = userdata;
+	int64_t now = clock_mono_ms();
+
+	agent_refresh_clocks(a);
+	*ret = (struct agent_status){
+		.container_instance_arn = a->registered ? ctl_container_instance_arn(a->ctl) : NULL,
+		.cluster = a->registered ? ctl_cluster(a->ctl) : a->config->cluster,
+		.runc_version = *a->runc_version ? a->runc_version : NULL,
+		.sessions = { { "acs", a->acs_clock.connected,
+				session_clock_down_ms(&a->acs_clock, now) },
+			      { "tcs", a->tcs_clock.connected,
+				session_clock_down_ms(&a->tcs_clock, now) } },
+		.outbox_pending = a->outbox ? outbox_pending(a->outbox) : 0,
+		.last_acs_message_ms = a->acs ? acs_last_message_ms(a->acs) : 0,
+		.started_ms = a->started_ms,
+	};
+}
+
+int agent_start_servers(struct agent *a, struct err *err)
+{
+	_cleanup_(freep) char *path = path_join("%s/agent.sock", a->config->run_dir);
+	struct in_addr addrs[2] = { { htonl(INADDR_LOOPBACK) } };
+	struct introspection_params i = { .loop = a->loop,
+					  .view = &a->view,
+					  .addrs = addrs,
+					  .n_addrs = 1,
+					  .port = a->config->introspection_port };
+	struct control_params c = {
+		.loop = a->loop, .view = &a->view, .events = &a->events, .path = path
+	};
+	int r;
+
+	if (!path)
+		return err_set(err, ENOMEM, "allocate path");
+	if (a->config->introspection_offhost)
+		addrs[0].s_addr = htonl(INADDR_ANY);
+	else if (a->net)
+		addrs[i.n_addrs++] = net_gateway(a->net);
+	r = control_new(&c, &a->control, err);
+	return r < 0 ? r : introspection_new(&i, &a->introspection, err);
+}
+
+void agent_init_view(struct agent *a)
+{
+	a->view = (struct agent_view){ .config = a->config,
+				       .counters = &a->counters,
+				       .userdata = a,
+				       .task_count = view_task_count,
+				       .task_at = view_task_at,
+				       .find_task = view_find_task,
+				       .log_path = view_log_path,
+				       .stop_task = view_stop_task,
+				       .status = view_status,
+				       .refresh_samples = agent_refresh_samples };
+}
