@@ -1,0 +1,31 @@
+# controlplane/: a small ECS-compatible server. All but main.c is a library, so that tests link it.
+noinst_LIBRARIES += libcontrolplane.a
+libcontrolplane_a_SOURCES = \
+	controlplane/arn.c controlplane/arn.h \
+	controlplane/cluster.c controlplane/cluster.h \
+	controlplane/controlplane.c controlplane/controlplane.h \
+	controlplane/expr.c controlplane/expr.h \
+	controlplane/instance.c controlplane/instance.h \
+	controlplane/instance_register.c \
+	controlplane/instance_expr.c controlplane/instance_expr.h \
+	controlplane/ops.c controlplane/ops.h \
+	controlplane/param.c controlplane/param.h \
+	controlplane/run.c controlplane/run.h controlplane/run_request.c \
+	controlplane/scheduler.c controlplane/scheduler.h \
+	controlplane/server.c controlplane/server.h \
+	controlplane/shape.c controlplane/shape.h \
+	controlplane/store.c controlplane/store.h controlplane/store_task.c \
+	controlplane/store_rows.c controlplane/store_rows.h \
+	controlplane/tag.c \
+	controlplane/task.c controlplane/task.h \
+	controlplane/task_state.c \
+	controlplane/taskdef.c controlplane/taskdef.h \
+	controlplane/taskdef_attrs.c \
+	controlplane/taskdef_check.c \
+	controlplane/taskdef_rules.c controlplane/taskdef_rules.h
+include controlplane/wire.mk
+CONTROLPLANE_LIBS = libcontrolplane.a $(COMMON_LIBS) $(MICROHTTPD_LIBS) $(WSLAY_LIBS)
+
+sbin_PROGRAMS += ecs-controlplane
+ecs_controlplane_SOURCES = controlplane/main.c
+ecs_controlplane_LDADD = $(CONTROLPLANE_LIBS)
