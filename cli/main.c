@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ecsctl - looks at and into the agent of this host. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "common/cleanup.h"
+#include "common/fs.h"
+
+static const struct command commands[] = {
+	{ "ps", "[-a]", "list containers", cmd_ps,
+	  "  -a, --all     those of stopped tasks as well\n" },
+	{ "stats", "[--no-stream]", "show CPU, memory, network and disk of containers", cmd_stats,
+	  "  --no-stream   print once instead of every 2 s\n"
+	  "CPU is in percent of one core. Numbers are as old as the agent's last sample.\n" },
+	{ "logs", "[-f] [--tail N] [--timestamps] TASK[/CONTAINER]", "print what a container wrote",
+	  cmd_logs,
+	  "  -f, --follow       go on until the container ends\n"
+	  "  --tail N           only the last N lines\n"
+	  "  -t, --timestamps   put the time in front\n"
+	  "The container's name may be left out when the task has one only.\n" },
+	{ "inspect", "TASK...", "show all there is to know of a task, as JSON", cmd_inspect, "" },
+	{ "stop", "[--wait] TASK...", "stop tasks; the control plane is told", cmd_stop,
+	  "  --wait        return when they have stopped\n"
+	  "A service starts another one: to keep it down, change its desired count.\n" },
+	{ "events", "[-f]", "print what happened lately, a JSON object per line", cmd_events,
+	  "  -f, --follow  go on\n" },
+	{ "image", "ls|pull|load|rm|inspect ...", "work with the image store", cmd_image,
+	  "Everything behind 'image' goes to ecs-image; see ecs-image --help for options.\n"
+	  "This works without an agent as well.\n" },
+	{ "version", "", "show the versions of ecsctl and agent", cmd_version, "" },
+};
+
+static void print_usage(FILE *f)
+{
+	fputs("usage: ecsctl [--socket PATH] [--json] COMMAND [ARGUMENT ...]\n\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n"
+	      "  --socket PATH  the agent's socket (default $ECS_RUN_DIR/agent.sock, else\n"
+	      "                 /run/ecs/agent.sock)\n"
+	      "  --json         for programs\n"
+	      "  --help         also behind a command\n"
+	      "\n"
+	      "TASK is an ARN, an id, or the beginning of an id.\n"
+	      "Exit codes: 0 done, 1 failed, 2 wrong words, 3 no agent to ask.\n",
+	      f);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/*
+ * --socket, --json and --help may stand anywhere; what is behind "image" belongs to ecs-image but
+ * for the first two. Returns an exit code, or -1 to go on. @rest takes what is left.
+ */
+static int take_globals(int argc, char **argv, struct invocation *inv, char **rest)
+{
+	struct invocation words = { .argc = argc, .argv = argv };
+	bool help = false;
+
+	for (int n = 1; n < argc; n++) {
+		if (take_option(&words, &n, "--socket", &inv->socket)) {
+			if (!inv->socket) {
+				fputs("ecsctl: --socket wants a path\n", stderr);
+				return CTL_USAGE;
+			}
+		} else if (take_option(&words, &n, "--json", NULL))
+			inv->json = true;
+		else if (take_option(&words, &n, "--help", NULL) ||
+			 take_option(&words, &n, "-h", NULL))
+			help = true;
+		else if (!inv->command && take_option(&words, &n, "--version", NULL))
+			inv->command = find_command("version");
+		else if (!inv->command && *argv[n] != '-') {
+			inv->command = find_command(argv[n]);
+			if (!inv->command) {
+				fprintf(stderr, "ecsctl: there is no command '%s'\n", argv[n]);
+				print_usage(stderr);
+				return CTL_USAGE;
+			}
+		} else
+			rest[inv->argc++] = argv[n];
+	}
+	if (!help && inv->command)
+		return -1;
+	if (inv->command)
+		print_help(inv->command, stdout);
+	else
+		print_usage(help ? stdout : stderr);
+	return help ? CTL_OK : CTL_USAGE;
+}
+
+static char *default_socket(void)
+{
+	const char *dir = getenv("ECS_RUN_DIR");
+
+	return path_join("%s/agent.sock", dir && *dir ? dir : "/run/ecs");
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(freep) char *socket_path = default_socket();
+	_cleanup_(freep) char **rest = calloc((size_t) argc + 1, sizeof(*rest));
+	struct invocation inv = { .socket = socket_path, .argv = rest };
+	int code;
+
+	if (!rest || !socket_path)
+		return CTL_FAILED;
+	code = take_globals(argc, argv, &inv, rest);
+	return code >= 0 ? code : inv.command->run(&inv);
+}
