@@ -1,0 +1,18 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The README's first command, as a newcomer types it.
+
+setup() { load helper; }
+
+@test "quickstart.sh runs three copies, shows them, and leaves nothing behind" {
+	ip link set lo up
+	before=$(ls /var/tmp | sort)
+	run -0 "$TOP/packaging/quickstart.sh" --small --no-install --build "$LAB_BUILD"
+	echo "$output"
+	[ "$(grep -c 'Hello from an ECS task.' <<<"$output")" -eq 3 ]
+	[[ $output == *"nothing is left behind"* ]]
+	[ "$(ls /var/tmp | sort)" = "$before" ]
+	run ! ip link show ecsqs0
+	run ! nft list table inet ecs
+	[ -z "$(find /sys/fs/cgroup -name 'ecs-quickstart*')" ]
+}

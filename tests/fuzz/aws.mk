@@ -1,0 +1,10 @@
+FUZZ_TARGETS += tests/fuzz/fuzz-acs tests/fuzz/fuzz-aws-answer tests/fuzz/fuzz-ws-upgrade
+tests_fuzz_fuzz_acs_SOURCES = tests/fuzz/fuzz-acs.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_acs_LDADD = $(AGENT_LIBS)
+tests_fuzz_fuzz_acs_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_aws_answer_SOURCES = tests/fuzz/fuzz-aws-answer.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_aws_answer_LDADD = $(AWS_LIBS)
+tests_fuzz_fuzz_aws_answer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_ws_upgrade_SOURCES = tests/fuzz/fuzz-ws-upgrade.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_ws_upgrade_LDADD = $(AWS_LIBS)
+tests_fuzz_fuzz_ws_upgrade_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)

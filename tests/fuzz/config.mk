@@ -1,0 +1,12 @@
+FUZZ_TARGETS += tests/fuzz/fuzz-config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_config_LDADD = $(AGENT_LIBS)
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-duration
+tests_fuzz_fuzz_duration_SOURCES = tests/fuzz/fuzz-duration.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_duration_LDADD = $(AGENT_LIBS)
+tests_fuzz_fuzz_duration_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-local-api
+tests_fuzz_fuzz_local_api_SOURCES = tests/fuzz/fuzz-local-api.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_local_api_LDADD = $(AGENT_LIBS)
+tests_fuzz_fuzz_local_api_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)

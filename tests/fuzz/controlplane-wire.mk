@@ -1,0 +1,12 @@
+FUZZ_TARGETS += tests/fuzz/fuzz-tcs-frame
+tests_fuzz_fuzz_tcs_frame_SOURCES = tests/fuzz/fuzz-tcs-frame.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_tcs_frame_LDADD = $(CONTROLPLANE_LIBS)
+tests_fuzz_fuzz_tcs_frame_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-acs-inbound
+tests_fuzz_fuzz_acs_inbound_SOURCES = tests/fuzz/fuzz-acs-inbound.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_acs_inbound_LDADD = $(CONTROLPLANE_LIBS)
+tests_fuzz_fuzz_acs_inbound_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-authorization
+tests_fuzz_fuzz_authorization_SOURCES = tests/fuzz/fuzz-authorization.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_authorization_LDADD = $(CONTROLPLANE_LIBS)
+tests_fuzz_fuzz_authorization_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)

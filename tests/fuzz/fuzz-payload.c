@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One element of tasks[], as any control plane might send it. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "agent/engine/payload.h"
+#include "common/cleanup.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(json_decrefp) json_t *obj = NULL, *copy = NULL;
+	_cleanup_(task_freep) struct task *t = NULL, *bare = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	if (json_parse((const char *) data, size, &obj, NULL) < 0)
+		return 0;
+	if (payload_decode_task(obj, &t, &err) == 0) {
+		/* What was taken must be whole: the engine does not look again. */
+		for (size_t i = 0; i < t->n_containers; i++)
+			if (!t->containers[i].name || !t->containers[i].image ||
+			    !t->containers[i].log_driver || t->containers[i].log_max_files < 1)
+				abort();
+	} else if (t || !err.msg) {
+		abort();
+	}
+	(void) payload_decode_bare_task(obj, &bare, NULL);
+	copy = payload_without_secrets(obj);
+	return 0;
+}

@@ -1,0 +1,18 @@
+# tests/integration/shim/: containers under ecs-shim
+CONTAINER_TESTS = tests/integration/shim/test-hostile tests/integration/shim/test-rootfs tests/integration/shim/test-shim
+check_PROGRAMS += $(CONTAINER_TESTS)
+TESTS += $(CONTAINER_TESTS)
+tests_integration_shim_test_hostile_SOURCES = \
+	tests/integration/shim/box.c tests/integration/shim/box.h \
+	tests/integration/shim/hostile.c
+tests_integration_shim_test_hostile_LDADD = $(RUNTIME_LIBS)
+tests_integration_shim_test_rootfs_SOURCES = tests/integration/shim/rootfs.c
+tests_integration_shim_test_rootfs_LDADD = $(RUNTIME_LIBS)
+tests_integration_shim_test_shim_SOURCES = \
+	tests/integration/shim/box.c tests/integration/shim/box.h tests/integration/host.h \
+	tests/integration/shim/shim.c
+tests_integration_shim_test_shim_LDADD = $(RUNTIME_LIBS)
+tests_integration_shim_test_shim_CPPFLAGS = $(AM_CPPFLAGS)
+if ENABLE_SANITIZERS
+tests_integration_shim_test_shim_CPPFLAGS += -DWITH_SANITIZERS
+endif

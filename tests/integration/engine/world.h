@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * world - an engine with all it needs, in network and mount namespaces of its own: a store, a
+ * bridge, an image made of busybox, a cgroup parent that nobody else uses.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "agent/engine/engine.h"
+
+#define IMAGE "ecs-engine-test:1"
+#define ARN(id) "arn:aws:ecs:eu-west-1:123456789012:task/test/" id
+
+struct world {
+	char *top; /* everything lies in it */
+	struct config config;
+	sd_event *loop;
+	struct store *store;
+	struct net *net;
+	struct engine *engine;
+	json_t *reports;                   /* what went into the outbox, in order */
+	void (*deliver)(const char *body); /* takes the reports instead; NULL: nobody does */
+};
+
+extern struct world world;
+
+/* Makes the world once, or prints a skip and ends. */
+void world_begin(void);
+void world_end(void);
+
+/* The agent starts, and goes away as an orderly exit would have it. */
+void world_start_agent(void);
+void world_end_agent(void);
+
+/* The same, where it may not come up: what engine_restore() says. world_end_agent() either way. */
+int world_try_agent(void);
+
+/* Gives a payload of one task; further members of its first container come as JSON text or "". */
+int world_run(const char *arn, const char *container_members);
+int world_payload(const char *text);
+
+/* Runs the loop until a report of the task has @status; NULL when none comes in @timeout_ms. */
+const json_t *world_wait(const char *arn, const char *status, int timeout_ms);
+void world_turn(int ms);
+const json_t *world_report(const char *arn, const char *status);
+const json_t *world_container(const json_t *report, size_t i);
+
+/* Whether nothing is left of any container but rows and writable layers. */
+bool world_is_clean(void);
+
+/* Runs the loop until that is so. */
+bool world_gets_clean(void);

@@ -1,0 +1,8 @@
+# tests/integration/
+include tests/integration/net.mk
+include tests/integration/container.mk
+include tests/integration/controlplane.mk
+include tests/integration/engine.mk
+include tests/integration/controlplane-wire.mk
+include tests/integration/sessions.mk
+include tests/integration/image.mk

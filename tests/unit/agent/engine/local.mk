@@ -1,0 +1,22 @@
+# tests/unit/agent/engine/
+UNIT_TESTS += tests/unit/agent/engine/test-admission
+tests_unit_agent_engine_test_admission_SOURCES = tests/unit/agent/engine/test-admission.c tests/unit/test.h
+tests_unit_agent_engine_test_admission_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-payload
+tests_unit_agent_engine_test_payload_SOURCES = tests/unit/agent/engine/test-payload.c tests/unit/test.h
+tests_unit_agent_engine_test_payload_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-reconcile
+tests_unit_agent_engine_test_reconcile_SOURCES = tests/unit/agent/engine/test-reconcile.c tests/unit/test.h
+tests_unit_agent_engine_test_reconcile_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-report
+tests_unit_agent_engine_test_report_SOURCES = tests/unit/agent/engine/test-report.c tests/unit/test.h
+tests_unit_agent_engine_test_report_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-store
+tests_unit_agent_engine_test_store_SOURCES = tests/unit/agent/engine/test-store.c tests/unit/test.h
+tests_unit_agent_engine_test_store_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-registry-auth
+tests_unit_agent_engine_test_registry_auth_SOURCES = tests/unit/agent/engine/test-registry-auth.c tests/unit/test.h
+tests_unit_agent_engine_test_registry_auth_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/agent/engine/test-image-check
+tests_unit_agent_engine_test_image_check_SOURCES = tests/unit/agent/engine/test-image-check.c $(AWS_FAKE) tests/unit/test.h
+tests_unit_agent_engine_test_image_check_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/engine/payload.h"
+
+#define ARN "arn:aws:ecs:eu-west-1:123456789012:task/web/0123456789abcdef0123456789abcdef"
+
+/* @task_members and @container_members are pasted into an otherwise sound task. */
+static int decode(const char *task_members, const char *container_members, struct task **ret,
+		  struct err *err)
+{
+	_cleanup_(json_decrefp) json_t *obj = NULL;
+	char text[8192];
+
+	(void) snprintf(text, sizeof(text),
+			"{\"arn\":\"" ARN "\",\"family\":\"web\",\"version\":\"3\","
+			"\"desiredStatus\":\"RUNNING\"%s,"
+			"\"containers\":[{\"name\":\"c\",\"image\":\"busybox\"%s}]}",
+			task_members, container_members);
+	if (json_parse(text, strlen(text), &obj, err) < 0)
+		fail_msg("%s: %s", text, err_text(err));
+	return payload_decode_task(obj, ret, err);
+}
+
+static struct task *good(const char *task_members, const char *container_members)
+{
+	_cleanup_(err_done) struct err err = {};
+	struct task *t = NULL;
+
+	if (decode(task_members, container_members, &t, &err) < 0)
+		fail_msg("%s %s: %s", task_members, container_members, err_text(&err));
+	return t;
+}
+
+static void what_it_asks_for_arrives(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good(
+		",\"cpu\":0.5,\"memory\":512,\"networkMode\":\"bridge\",\"volumes\":[{\"name\":"
+		"\"v\","
+		"\"host\":{\"sourcePath\":\"/srv\"}}]",
+		",\"command\":[\"sh\",\"-c\",\"true\"],\"entryPoint\":[\"/e\"],"
+		"\"workingDirectory\":\"/w\",\"environment\":{\"A\":\"1\"},\"essential\":true,"
+		"\"cpu\":128,\"memory\":64,\"stopTimeout\":7,"
+		"\"portMappings\":[{\"containerPort\":80},{\"containerPort\":53,\"hostPort\":5353,"
+		"\"protocol\":\"udp\"}],"
+		"\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":\"/data\","
+		"\"readOnly\":true}]");
+	const struct container *c = &t->containers[0];
+
+	assert_string_equal(t->id, "0123456789abcdef0123456789abcdef");
+	assert_int_equal(t->desired, TASK_RUNNING);
+	assert_int_equal(t->memory_mib, 512);
+	assert_true(t->cpu > 0.49 && t->cpu < 0.51);
+	assert_ptr_equal(c->task, t);
+	assert_string_equal(c->command[2], "true");
+	assert_string_equal(c->entry_point[0], "/e");
+	assert_string_equal(c->working_directory, "/w");
+	assert_string_equal(c->environment[0].value, "1");
+	assert_true(c->essential);
+	assert_int_equal(c->cpu_shares, 128);
+	assert_int_equal(c->memory_limit_bytes, 64 << 20);
+	assert_int_equal(c->stop_timeout_s, 7);
+	assert_int_equal(c->ports[0].container_port, 80);
+	assert_int_equal(c->ports[0].host_port, 0);
+	assert_int_equal(c->ports[0].proto, IPPROTO_TCP);
+	assert_int_equal(c->ports[1].host_port, 5353);
+	assert_int_equal(c->ports[1].proto, IPPROTO_UDP);
+	assert_string_equal(c->mounts[0].source, "/srv");
+	assert_true(c->mounts[0].read_only);
+	assert_int_equal(strncmp(c->docker_name, "ecs-web-3-c-", 12), 0);
+	assert_int_equal(strlen(c->docker_name), 12 + 20);
+}
+
+static void an_ordinary_task_gets_defaults(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good("", "");
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(t->network_mode, NETWORK_BRIDGE);
+	assert_string_equal(c->log_driver, "json-file");
+	assert_int_equal(c->log_max_bytes, 100 << 20);
+	assert_int_equal(c->log_max_files, 1);
+	assert_int_equal(c->swappiness, -1);
+	assert_null(c->command);
+	assert_false(c->essential);
+}
+
+static void docker_config_is_laid_over_the_members(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good(
+		"",
+		",\"memory\":64,\"cpu\":100,\"command\":[\"a\"],\"dockerConfig\":{\"version\":\"1."
+		"19\","
+		"\"config\":\"{\\\"user\\\":\\\"1000:1000\\\",\\\"Labels\\\":{\\\"k\\\":\\\"v\\\"},"
+		"\\\"Cmd\\\":\\\"b\\\",\\\"Env\\\":[\\\"X=y=z\\\"],\\\"StopSignal\\\":"
+		"\\\"SIGQUIT\\\","
+		"\\\"HealthCheck\\\":{\\\"Test\\\":[\\\"NONE\\\"]}}\","
+		"\"hostConfig\":\"{\\\"NetworkMode\\\":\\\"host\\\",\\\"CapAdd\\\":[\\\"NET_"
+		"ADMIN\\\"],"
+		"\\\"Memory\\\":33554432,\\\"MemoryReservation\\\":16777216,\\\"CpuShares\\\":0,"
+		"\\\"Ulimits\\\":[{\\\"Name\\\":\\\"nofile\\\",\\\"Soft\\\":10,\\\"Hard\\\":-1}],"
+		"\\\"SecurityOpt\\\":[\\\"no-new-privileges\\\"],\\\"Devices\\\":[],"
+		"\\\"LogConfig\\\":{\\\"Type\\\":\\\"json-file\\\",\\\"Config\\\":"
+		"{\\\"max-size\\\":\\\"10m\\\",\\\"max-file\\\":\\\"3\\\"}},"
+		"\\\"RestartPolicy\\\":{\\\"Name\\\":\\\"no\\\",\\\"MaximumRetryCount\\\":0}}\"}");
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(t->network_mode, NETWORK_HOST);
+	assert_string_equal(c->user, "1000:1000");
+	assert_string_equal(c->labels[0].value, "v");
+	assert_string_equal(c->command[0], "b");
+	assert_string_equal(c->environment[0].key, "X");
+	assert_string_equal(c->environment[0].value, "y=z");
+	assert_string_equal(c->cap_add[0], "NET_ADMIN");
+	assert_int_equal(c->memory_limit_bytes, 32 << 20);
+	assert_int_equal(c->memory_mib, 32);
+	assert_int_equal(c->memory_reservation_bytes, 16 << 20);
+	assert_int_equal(c->cpu_shares, 100);
+	assert_int_equal(c->ulimits[0].hard, -1);
+	assert_true(c->no_new_privileges);
+	assert_int_equal(c->log_max_bytes, 10 << 20);
+	assert_int_equal(c->log_max_files, 3);
+}
+
+static void overrides_replace_the_command(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *a =
+		good("", ",\"command\":[\"x\"],\"overrides\":\"{\\\"command\\\":[\\\"y\\\"]}\"");
+	_cleanup_(task_freep) struct task *b =
+		good("", ",\"command\":[\"x\"],\"overrides\":{\"command\":[\"z\"]}");
+	_cleanup_(task_freep) struct task *c =
+		good("", ",\"command\":[\"x\"],\"overrides\":\"null\"");
+
+	assert_string_equal(a->containers[0].command[0], "y");
+	assert_string_equal(b->containers[0].command[0], "z");
+	assert_string_equal(c->containers[0].command[0], "x");
+}
+
+static void empty_wishes_are_no_wishes(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good(
+		",\"volumes\":[],\"elasticNetworkInterfaces\":null,\"pidMode\":\"\",\"ipcMode\":"
+		"\"\","
+		"\"associations\":[],\"attachments\":[],\"proxyConfiguration\":null,"
+		"\"roleCredentials\":null,\"enableFaultInjection\":false,\"newThing\":{\"a\":1},"
+		"\"executionRoleCredentials\":{\"credentialsId\":\"id-1\",\"accessKeyId\":\"k\"}",
+		",\"links\":[],\"volumesFrom\":[],\"dependsOn\":[],\"secrets\":null,"
+		"\"environmentFiles\":[],\"managedAgents\":null,\"healthCheckType\":\"\","
+		"\"restartPolicy\":{\"enabled\":false,\"ignoredExitCodes\":[0],"
+		"\"restartAttemptPeriod\":60},\"credentialSpecs\":[],\"brandNew\":true,"
+		"\"dockerConfig\":{\"config\":\"{}\",\"hostConfig\":\"{\\\"Init\\\":null,"
+		"\\\"Tmpfs\\\":{},\\\"Later\\\":null,\\\"PidMode\\\":\\\"\\\"}\"}");
+
+	assert_string_equal(t->execution_credentials_id, "id-1");
+}
+
+static void what_cannot_be_done_is_named(void **state _unused_)
+{
+	static const struct {
+		const char *task, *container, *complaint;
+		int code;
+	} cases[] = {
+		{ ",\"elasticNetworkInterfaces\":[{\"ec2Id\":\"eni-1\"}]", "",
+		  "elasticNetworkInterfaces: not supported by this build", ENOTSUP },
+		{ ",\"networkMode\":\"awsvpc\"", "",
+		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
+		{ ",\"pidMode\":\"host\"", "", "pidMode: not supported by this build", ENOTSUP },
+		{ ",\"roleCredentials\":{\"credentialsId\":\"x\"}", "",
+		  "roleCredentials: not supported by this build", ENOTSUP },
+		{ ",\"volumes\":[{\"name\":\"v\",\"type\":\"efs\"}]", "",
+		  "volumes[0]: type: not supported by this build", ENOTSUP },
+		{ ",\"volumes\":[{\"name\":\"v\",\"host\":{}}]", "",
+		  "volumes[0]: host: a volume without sourcePath is not supported by this build",
+		  ENOTSUP },
+		{ "", ",\"dependsOn\":[{\"containerName\":\"x\",\"condition\":\"START\"}]",
+		  "containers[0]: dependsOn: not supported by this build", ENOTSUP },
+		{ "", ",\"links\":[\"a:b\"]", "containers[0]: links: not supported by this build",
+		  ENOTSUP },
+		{ "", ",\"secrets\":[{\"name\":\"x\"}]",
+		  "containers[0]: secrets: not supported by this build", ENOTSUP },
+		{ "", ",\"restartPolicy\":{\"enabled\":true}",
+		  "containers[0]: restartPolicy: not supported by this build", ENOTSUP },
+		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-90\"}]",
+		  "containers[0]: portMappings[0]: containerPortRange: not supported by this build",
+		  ENOTSUP },
+		{ "",
+		  ",\"dockerConfig\":{\"hostConfig\":\"{\\\"LogConfig\\\":{\\\"Type\\\":"
+		  "\\\"awslogs\\\"}}\"}",
+		  "containers[0]: LogConfig: log driver 'awslogs' is not supported by this build",
+		  ENOTSUP },
+		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Brandnew\\\":7}\"}",
+		  "containers[0]: dockerConfig: hostConfig: Brandnew: not supported by this build",
+		  ENOTSUP },
+		{ "",
+		  ",\"dockerConfig\":{\"config\":\"{\\\"HealthCheck\\\":{\\\"Test\\\":[\\\"CMD\\\","
+		  "\\\"x\\\"]}}\"}",
+		  "containers[0]: dockerConfig: config: HealthCheck: not supported by this build",
+		  ENOTSUP },
+		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Init\\\":true}\"}",
+		  "containers[0]: dockerConfig: hostConfig: Init: not supported by this build",
+		  ENOTSUP },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(err_done) struct err err = {};
+		struct task *t = NULL;
+
+		assert_int_equal(decode(cases[i].task, cases[i].container, &t, &err),
+				 -cases[i].code);
+		assert_string_equal(err.msg, cases[i].complaint);
+		assert_null(t);
+	}
+}
+
+static void what_is_wrong_is_named(void **state _unused_)
+{
+	static const struct {
+		const char *task, *container, *complaint;
+	} cases[] = {
+		{ "", ",\"portMappings\":[{\"containerPort\":70000}]",
+		  "containers[0]: portMappings[0]: containerPort: 70000 is outside 1..65535" },
+		{ "", ",\"portMappings\":[{\"containerPort\":80,\"protocol\":\"TCP\"}]",
+		  "containers[0]: portMappings[0]: protocol: 'TCP' is neither tcp nor udp" },
+		{ "", ",\"cpu\":-1", "containers[0]: cpu: -1 is outside 0..1048576" },
+		{ "", ",\"overrides\":\"{\\\"cpu\\\":1}\"",
+		  "containers[0]: overrides: unknown member 'cpu'" },
+		{ "", ",\"workingDirectory\":\"w\"",
+		  "containers[0]: workingDirectory: 'w' is not absolute" },
+		{ "", ",\"environment\":{\"A=B\":\"1\"}",
+		  "containers[0]: environment: 'A=B' is no name of a variable" },
+		{ "", ",\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":\"/d\"}]",
+		  "containers[0]: mountPoints[0]: sourceVolume: Invalid volume referenced: v" },
+		{ ",\"memory\":32", ",\"memory\":64",
+		  "containers[0]: memory: 64 MiB is more than the task's 32 MiB" },
+		{ "", ",\"dockerConfig\":{\"config\":\"{\\\"StopSignal\\\":\\\"SIGNOPE\\\"}\"}",
+		  "containers[0]: StopSignal: 'SIGNOPE' is not a signal" },
+		{ "",
+		  ",\"dockerConfig\":{\"hostConfig\":\"{\\\"LogConfig\\\":{\\\"Config\\\":{\\\"max-"
+		  "size\\\":\\\"10x\\\"}}}\"}",
+		  "containers[0]: LogConfig: max-size: '10x' is no size: digits and k, m or g are "
+		  "wanted" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(err_done) struct err err = {};
+		struct task *t = NULL;
+
+		assert_true(decode(cases[i].task, cases[i].container, &t, &err) < 0);
+		assert_string_equal(err.msg, cases[i].complaint);
+		assert_null(t);
+	}
+}
+
+/* Names come from the payload and end in URLs, log lines and terminals. */
+static void a_name_is_letters_digits_dash_and_underscore(void **state _unused_)
+{
+	static const char *const bad[] = { "",     "a/b", "..",  "../x", "a b", "a\\u001b[2J",
+					   "a\\n", "ä",   "a.b", "a%2e" };
+	char longest[257] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_(err_done) struct err err = {};
+		char members[96];
+		struct task *t = NULL;
+
+		(void) snprintf(members, sizeof(members), "},{\"image\":\"i\",\"name\":\"%s\"",
+				bad[i]);
+		assert_int_equal(decode("", members, &t, &err), -EPROTO);
+		assert_non_null(strstr(err.msg, "containers[1]: name: "));
+	}
+	(void) task_free(good("", "},{\"image\":\"i\",\"name\":\"Web_1-x\""));
+	memset(longest, 'a', 255);
+	for (int n = 255; n <= 256; n++) {
+		_cleanup_(err_done) struct err err = {};
+		char members[300];
+		struct task *t = NULL;
+
+		longest[n - 1] = 'a';
+		(void) snprintf(members, sizeof(members), "},{\"image\":\"i\",\"name\":\"%s\"",
+				longest);
+		assert_int_equal(decode("", members, &t, &err), n == 255 ? 0 : -EPROTO);
+		(void) task_free(t);
+	}
+}
+
+static void an_arn_without_an_id_is_refused(void **state _unused_)
+{
+	static const char *const arns[] = { "x", "a/", "a/../b c", "a/..", "" };
+	char id[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(arns); i++)
+		assert_int_equal(task_id_from_arn(arns[i], id, NULL), -EPROTO);
+	assert_int_equal(task_id_from_arn("arn:aws:ecs:r:1:task/abc", id, NULL), 0);
+	assert_string_equal(id, "abc");
+}
+
+static void secrets_do_not_reach_the_store(void **state _unused_)
+{
+	_cleanup_(json_decrefp) json_t *obj =
+		json_pack("{s:s, s:{s:s,s:s}, s:{s:s}}", "arn", ARN, "executionRoleCredentials",
+			  "credentialsId", "id", "secretAccessKey", "s", "RoleCredentials",
+			  "secretAccessKey", "s");
+	_cleanup_(json_decrefp) json_t *copy = payload_without_secrets(obj);
+	_cleanup_(freep) char *text = json_to_text(copy);
+
+	assert_string_equal(text, "{\"arn\":\"" ARN
+				  "\",\"executionRoleCredentials\":{\"credentialsId\":\"id\"}}");
+}
+
+static void signals_have_names_and_numbers(void **state _unused_)
+{
+	assert_int_equal(payload_parse_signal("SIGTERM"), SIGTERM);
+	assert_int_equal(payload_parse_signal("quit"), SIGQUIT);
+	assert_int_equal(payload_parse_signal("9"), SIGKILL);
+	assert_int_equal(payload_parse_signal("SIGRTMIN+3"), SIGRTMIN + 3);
+	assert_int_equal(payload_parse_signal("RTMAX-1"), SIGRTMAX - 1);
+	assert_true(payload_parse_signal("0") < 0);
+	assert_true(payload_parse_signal("SIGRTMIN+99") < 0);
+	assert_true(payload_parse_signal("SIG") < 0);
+	assert_true(payload_parse_signal("9x") < 0);
+}
+
+static void sizes_have_units(void **state _unused_)
+{
+	int64_t n = 0;
+
+	assert_int_equal(payload_parse_size("10m", &n, NULL), 0);
+	assert_int_equal(n, 10 << 20);
+	assert_int_equal(payload_parse_size("2KB", &n, NULL), 0);
+	assert_int_equal(n, 2048);
+	assert_int_equal(payload_parse_size("-1", &n, NULL), 0);
+	assert_int_equal(n, -1);
+	assert_true(payload_parse_size("9223372036854775807g", &n, NULL) < 0);
+	assert_true(payload_parse_size("", &n, NULL) < 0);
+	assert_true(payload_parse_size("1mx", &n, NULL) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_it_asks_for_arrives),
+		cmocka_unit_test(an_ordinary_task_gets_defaults),
+		cmocka_unit_test(docker_config_is_laid_over_the_members),
+		cmocka_unit_test(overrides_replace_the_command),
+		cmocka_unit_test(empty_wishes_are_no_wishes),
+		cmocka_unit_test(what_cannot_be_done_is_named),
+		cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(a_name_is_letters_digits_dash_and_underscore),
+		cmocka_unit_test(an_arn_without_an_id_is_refused),
+		cmocka_unit_test(secrets_do_not_reach_the_store),
+		cmocka_unit_test(signals_have_names_and_numbers),
+		cmocka_unit_test(sizes_have_units),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/config.h"
+#include "agent/engine/report.h"
+#include "common/json.h"
+
+static char cluster[] = "web", arn[] = "a/1", name[] = "c", digest[] = "sha256:d";
+static const struct config config = { .cluster = cluster };
+
+static struct container container;
+static struct task task;
+
+static int setup(void **state _unused_)
+{
+	container = (struct container){ .task = &task, .name = name, .essential = true };
+	task = (struct task){ .arn = arn, .containers = &container, .n_containers = 1 };
+	return 0;
+}
+
+static void says(const char *expected)
+{
+	_cleanup_(json_decrefp) json_t *body = report_body(&task, &config);
+	_cleanup_(freep) char *text = json_to_text(body);
+
+	assert_string_equal(text, expected);
+}
+
+static void a_resolved_digest_is_told_as_pending(void **state _unused_)
+{
+	task.known = TASK_MANIFEST_PULLED;
+	container.known = CONTAINER_MANIFEST_PULLED;
+	container.image_digest = digest;
+	assert_false(report_is_due(&task));
+	container.digest_resolved_by_agent = true;
+	assert_true(report_is_due(&task));
+	task.pull_started_ms = 1500;
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"PENDING\",\"reason\":\"\","
+	     "\"containers\":[{\"containerName\":\"c\",\"status\":\"PENDING\","
+	     "\"imageDigest\":\"sha256:d\"}],\"pullStartedAt\":1.5}");
+	report_mark_sent(&task);
+	assert_false(report_is_due(&task));
+	task.known = TASK_CREATED;
+	assert_false(report_is_due(&task));
+}
+
+static void running_carries_bindings(void **state _unused_)
+{
+	struct port_binding b[] = { { 80, 32768, IPPROTO_TCP }, { 53, 5353, IPPROTO_UDP } };
+
+	task.known = TASK_RUNNING;
+	container.known = CONTAINER_RUNNING;
+	container.bindings = b;
+	container.n_bindings = 2;
+	memcpy(container.id, "abc", 4);
+	assert_true(report_is_due(&task));
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"RUNNING\",\"reason\":\"\","
+	     "\"containers\":[{\"containerName\":\"c\",\"status\":\"RUNNING\",\"runtimeId\":"
+	     "\"abc\","
+	     "\"networkBindings\":[{\"bindIP\":\"0.0.0.0\",\"containerPort\":80,\"hostPort\":32768,"
+	     "\"protocol\":\"tcp\"},{\"bindIP\":\"0.0.0.0\",\"containerPort\":53,\"hostPort\":5353,"
+	     "\"protocol\":\"udp\"}]}]}");
+}
+
+static void the_end_carries_everybodys_final_state(void **state _unused_)
+{
+	char error_name[] = "OutOfMemoryError", message[] = "Container killed due to memory usage";
+
+	task.known = task.desired = TASK_STOPPED;
+	task.execution_stopped_ms = 2250;
+	container.known = container.sent = CONTAINER_STOPPED;
+	container.has_exit_code = true;
+	container.exit_code = 137;
+	container.error_name = error_name;
+	container.error_message = message;
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"STOPPED\",\"reason\":\"\","
+	     "\"containers\":[{\"containerName\":\"c\",\"status\":\"STOPPED\",\"reason\":"
+	     "\"OutOfMemoryError: Container killed due to memory usage\",\"exitCode\":137}],"
+	     "\"executionStoppedAt\":2.25}");
+}
+
+static void a_refused_task_has_a_reason_and_no_containers(void **state _unused_)
+{
+	char reason[2000];
+
+	memset(reason, 'x', sizeof(reason));
+	reason[sizeof(reason) - 1] = '\0';
+	task.known = TASK_STOPPED;
+	task.n_containers = 0;
+	task.reason = reason;
+	json_t *body = report_body(&task, &config);
+	assert_int_equal(json_string_length(json_object_get(body, "reason")), REPORT_REASON_MAX);
+	assert_null(json_object_get(body, "containers"));
+	json_decref(body);
+}
+
+static void text_that_is_not_utf8_still_makes_a_report(void **state _unused_)
+{
+	char reason[] = "bad \xff byte";
+
+	task.known = TASK_STOPPED;
+	task.reason = reason;
+	task.n_containers = 0;
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"STOPPED\",\"reason\":\"bad ? "
+	     "byte\"}");
+}
+
+static void a_lone_exit_is_news_once(void **state _unused_)
+{
+	task.known = task.sent = TASK_RUNNING;
+	container.known = CONTAINER_STOPPED;
+	container.sent = CONTAINER_RUNNING;
+	assert_false(report_is_due(&task));
+	assert_true(report_has_container_news(&task));
+	report_mark_sent(&task);
+	assert_false(report_has_container_news(&task));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_resolved_digest_is_told_as_pending, setup),
+		cmocka_unit_test_setup(running_carries_bindings, setup),
+		cmocka_unit_test_setup(the_end_carries_everybodys_final_state, setup),
+		cmocka_unit_test_setup(a_refused_task_has_a_reason_and_no_containers, setup),
+		cmocka_unit_test_setup(text_that_is_not_utf8_still_makes_a_report, setup),
+		cmocka_unit_test_setup(a_lone_exit_is_news_once, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,25 @@
+# tests/unit/common/
+UNIT_TESTS += tests/unit/common/test-clock
+tests_unit_common_test_clock_SOURCES = tests/unit/common/test-clock.c tests/unit/test.h
+tests_unit_common_test_clock_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-db
+tests_unit_common_test_db_SOURCES = tests/unit/common/test-db.c tests/unit/test.h
+tests_unit_common_test_db_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-err
+tests_unit_common_test_err_SOURCES = tests/unit/common/test-err.c tests/unit/test.h
+tests_unit_common_test_err_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-fs
+tests_unit_common_test_fs_SOURCES = tests/unit/common/test-fs.c tests/unit/test.h
+tests_unit_common_test_fs_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-json
+tests_unit_common_test_json_SOURCES = tests/unit/common/test-json.c tests/unit/test.h
+tests_unit_common_test_json_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-log
+tests_unit_common_test_log_SOURCES = tests/unit/common/test-log.c tests/unit/test.h
+tests_unit_common_test_log_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-spawn
+tests_unit_common_test_spawn_SOURCES = tests/unit/common/test-spawn.c tests/unit/test.h
+tests_unit_common_test_spawn_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/common/test-text
+tests_unit_common_test_text_SOURCES = tests/unit/common/test-text.c tests/unit/test.h
+tests_unit_common_test_text_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,19 @@
+# tests/unit/runtime/image/
+UNIT_TESTS += \
+	tests/unit/runtime/image/test-manifest \
+	tests/unit/runtime/image/test-pull \
+	tests/unit/runtime/image/test-reference \
+	tests/unit/runtime/image/test-store
+if HAVE_ARCHIVE
+UNIT_TESTS += tests/unit/runtime/image/test-apply
+endif
+tests_unit_runtime_image_test_apply_SOURCES = tests/unit/runtime/image/test-apply.c
+tests_unit_runtime_image_test_apply_LDADD = $(RUNTIME_LIBS) $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_manifest_SOURCES = tests/unit/runtime/image/test-manifest.c
+tests_unit_runtime_image_test_manifest_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_pull_SOURCES = tests/unit/runtime/image/test-pull.c
+tests_unit_runtime_image_test_pull_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_reference_SOURCES = tests/unit/runtime/image/test-reference.c
+tests_unit_runtime_image_test_reference_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_store_SOURCES = tests/unit/runtime/image/test-store.c
+tests_unit_runtime_image_test_store_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
