@@ -12,6 +12,7 @@ libagent_a_SOURCES += \
 	agent/engine/image-check.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
+	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-unsupported.c \
 	agent/engine/payload.c \

@@ -12,6 +12,7 @@
 
 #include "agent/engine/task.h"
 #include "common/err.h"
+#include "common/json.h"
 
 /*
  * Decodes one element of tasks[]. Returns 0 with a new task (desired set, everything else of the
@@ -41,6 +42,9 @@ bool payload_key_is_unsupported(enum payload_place place, const char *key);
 
 /* null, false, 0, "", [], {} and arrays or objects of nothing but those. */
 bool payload_value_is_empty(const json_t *v);
+
+/* dependsOn[] and volumesFrom[], for json_decode_array: struct depend, struct volumes_from. */
+extern const struct json_array payload_depends_on, payload_volumes_from;
 
 /* Lays dockerConfig {config, hostConfig} over @c. */
 int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);

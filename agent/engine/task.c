@@ -44,6 +44,31 @@ const char *network_mode_name(enum network_mode m)
 	return m == NETWORK_HOST ? "host" : m == NETWORK_NONE ? "none" : "bridge";
 }
 
+const char *depend_condition_name(enum depend_condition c)
+{
+	static const char *const names[_DEPEND_MAX] = {
+		[DEPEND_CREATE] = "CREATE",     [DEPEND_START] = "START",
+		[DEPEND_COMPLETE] = "COMPLETE", [DEPEND_SUCCESS] = "SUCCESS",
+		[DEPEND_HEALTHY] = "HEALTHY",
+	};
+
+	return c < _DEPEND_MAX ? names[c] : "?";
+}
+
+const char *health_status_name(enum health_status s)
+{
+	switch (s) {
+	case HEALTH_UNKNOWN:
+		return "UNKNOWN";
+	case HEALTH_HEALTHY:
+		return "HEALTHY";
+	case HEALTH_UNHEALTHY:
+		return "UNHEALTHY";
+	default:
+		return NULL;
+	}
+}
+
 enum task_status task_status_parse(const char *name)
 {
 	for (enum task_status s = TASK_NONE; name && s < _TASK_STATUS_MAX; s++)
@@ -79,11 +104,12 @@ void container_done(struct container *c)
 		&c->name,          &c->image,        &c->user,        &c->working_directory,
 		&c->hostname,      &c->domainname,   &c->stop_signal, &c->log_driver,
 		&c->container_arn, &c->image_digest, &c->image_id,    &c->error_name,
-		&c->error_message
+		&c->error_message, &c->health.output
 	};
 	char ***const vectors[] = { &c->command,     &c->entry_point, &c->cap_add,
 				    &c->cap_drop,    &c->dns,         &c->dns_search,
-				    &c->dns_options, &c->extra_hosts, &c->group_add };
+				    &c->dns_options, &c->extra_hosts, &c->group_add,
+				    &c->links };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		free(*texts[i]);
@@ -106,6 +132,12 @@ void container_done(struct container *c)
 		free(c->mounts[i].container_path);
 	}
 	free(c->mounts);
+	for (size_t i = 0; i < c->n_volumes_from; i++)
+		free(c->volumes_from[i].source_container);
+	free(c->volumes_from);
+	for (size_t i = 0; i < c->n_depends; i++)
+		free(c->depends[i].name);
+	free(c->depends);
 	free(c->ports);
 	free(c->bindings);
 	*c = (struct container){};

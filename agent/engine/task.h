@@ -53,6 +53,38 @@ struct bind_mount {
 	bool read_only;
 };
 
+enum depend_condition {
+	DEPEND_CREATE, /* of volumesFrom; a task definition cannot ask for it */
+	DEPEND_START,
+	DEPEND_COMPLETE,
+	DEPEND_SUCCESS,
+	DEPEND_HEALTHY,
+	_DEPEND_MAX
+};
+
+/* An edge of the task's graph: this container waits for another one. */
+struct depend {
+	char *name; /* owned: the container waited for */
+	enum depend_condition condition;
+	size_t index; /* its place in task->containers, once depends_resolve() has run */
+};
+
+struct volumes_from {
+	char *source_container; /* owned */
+	bool read_only;
+	size_t index; /* the source's place in task->containers, as in struct depend */
+};
+
+/* As TCS and the metadata endpoint tell it; HEALTH_NONE: the container has no health check. */
+enum health_status { HEALTH_NONE, HEALTH_UNKNOWN, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
+
+struct container_health {
+	enum health_status status;
+	int64_t since_ms; /* wall clock, of the last change of status; 0: unknown */
+	int exit_code;    /* of the last probe */
+	char *output;     /* owned: of the last probe, cut; NULL: none yet */
+};
+
 struct task;
 
 struct container {
@@ -88,6 +120,13 @@ struct container {
 	struct json_pair *sysctls;
 	size_t n_sysctls;
 	char **dns, **dns_search, **dns_options, **extra_hosts, **group_add;
+	char **links; /* "name[:alias]" as sent; NULL: none */
+	struct volumes_from *volumes_from;
+	size_t n_volumes_from;
+	/* dependsOn; depends_resolve() adds the edges that links and volumesFrom imply */
+	struct depend *depends;
+	size_t n_depends;
+	int64_t start_timeout_s; /* how long others wait for it; 0: without end */
 	char *stop_signal;      /* NULL: the image's, else SIGTERM */
 	int64_t stop_timeout_s; /* 0: the agent's default */
 	char *log_driver;       /* "json-file" or "none" */
@@ -112,6 +151,8 @@ struct container {
 	char *error_name, *error_message; /* first error: "CannotPullContainerError", … */
 	int64_t created_ms, started_ms, finished_ms; /* wall clock, 0: unknown */
 	pid_t pid;                                   /* of the container's init while it runs */
+	struct container_health
+		health;            /* who changes it touches the task: others may wait for it */
 	struct container_run *run; /* owned by the engine: shim, pull, timers; NULL outside it */
 };
 
@@ -142,6 +183,8 @@ const char *container_status_name(enum container_status s);
 const char *task_status_for_service(enum task_status s); /* "PENDING", "RUNNING", "STOPPED" */
 const char *container_status_for_service(enum container_status s);
 const char *network_mode_name(enum network_mode m);
+const char *depend_condition_name(enum depend_condition c); /* "START", … */
+const char *health_status_name(enum health_status s);       /* "UNKNOWN", …; NONE: NULL */
 
 /* "RUNNING", "STOPPED", … and the old names "UNKNOWN", "DEAD"; anything else, NULL too, is NONE. */
 enum task_status task_status_parse(const char *name);
