@@ -70,7 +70,9 @@ static int make_task_cgroup(struct engine *e, struct task *t, struct err *err)
 
 	if (t->run->cgroup_made)
 		return 0;
+	CRASH_POINT(TASK_CGROUP_BEFORE);
 	k = cgroup_task_create(t->id, &limits, &t->run->cgroup_path, err);
+	CRASH_POINT(TASK_CGROUP_MADE);
 	if (k < 0) {
 		if (!t->reason &&
 		    asprintf(&t->reason,
@@ -95,8 +97,10 @@ int container_prepare(struct container *c, struct err *err)
 		free(r->netns_path);
 		r->netns_path = NULL;
 		k = net_ns_create(r->engine->net, c->id, &r->netns_path, err);
+		CRASH_POINT(NETNS_MADE);
 		if (k == 0)
 			k = net_attach(r->engine->net, c->id, c->address, err);
+		CRASH_POINT(NETWORK_ATTACHED);
 	}
 	r->prepared = k == 0;
 	return k;
@@ -152,6 +156,7 @@ static int find_image(struct container *c, struct image **ret, struct err *err)
 	if (k < 0)
 		return k;
 	k = image_store_pin(c->run->engine->images, c->id, (*ret)->id, err);
+	CRASH_POINT(IMAGE_PINNED);
 	if (k == IMAGE_E_NOT_FOUND)
 		k = err_set(err, ENOENT, "No such image: %s", c->image);
 	if (k < 0)
@@ -171,6 +176,7 @@ static void start(struct container *c)
 	_cleanup_(image_freep) struct image *image = NULL;
 	_cleanup_(err_done) struct err err = {};
 
+	CRASH_POINT(START_BEFORE);
 	if (container_prepare(c, &err) < 0) {
 		fail_start(c, prepare_error(c), &err);
 		return;
@@ -179,10 +185,12 @@ static void start(struct container *c)
 		fail_start(c, "CannotCreateContainerError", &err);
 		return;
 	}
+	CRASH_POINT(BUNDLE_MADE);
 	if (spawn_shim(c, &err) < 0) {
 		fail_start(c, "CannotStartContainerError", &err);
 		return;
 	}
+	CRASH_POINT(SHIM_SPAWNED);
 	container_watch(c);
 	/* While runc is at work: nobody can know of the ports before RUNNING is reported. */
 	if (c->n_bindings > 0 &&
@@ -191,17 +199,20 @@ static void start(struct container *c)
 		if (c->run->shim)
 			(void) shim_kill_all(c->run->shim, NULL);
 	}
+	CRASH_POINT(PORTS_PUBLISHED);
 }
 
 static void pull(struct container *c)
 {
 	_cleanup_(err_done) struct err err = {};
 
+	CRASH_POINT(PULL_BEFORE);
 	if (pulls_join(c->run->engine, c, &err) < 0) {
 		container_set_busy(c, BUSY_NOTHING);
 		container_fail(c, "CannotPullContainerError", "%s", err_text(&err));
 		return;
 	}
+	CRASH_POINT(PULL_JOINED);
 	/* The registry takes its time; what needs no image is made meanwhile. Not for a crowd, whose
 	 * turn comes one by one. */
 	if (pulls_waiting(c) <= EARLY_MAX && container_prepare(c, &err) < 0) {
@@ -270,12 +281,14 @@ static void stop(struct container *c)
 	container_log(LOG_INFO, c,
 		      "Stopping container '%s' with signal %d, KILL after %" PRId64 " ms", c->name,
 		      sig, grace_ms);
+	CRASH_POINT(STOP_BEFORE);
 	/* The shim keeps the time, so the promise holds even if we end now. */
 	if (shim_stop(c->run->shim, sig, &err) < 0) {
 		container_log(LOG_WARN, c, "Failed to signal '%s', killing it: %s", c->name,
 			      err_text(&err));
 		kill_left(c);
 	}
+	CRASH_POINT(STOP_SENT);
 	set_timer(c, grace_ms + KILL_PATIENCE_MS, on_overdue);
 }
 
@@ -319,6 +332,7 @@ static void on_started(struct container *c, const struct shim_event *ev)
 		(void) unlink(path); /* it may hold secrets, and nobody reads it any more */
 	if (c->run->busy == BUSY_STARTING)
 		container_set_busy(c, BUSY_NOTHING);
+	CRASH_POINT(STARTED_HEARD);
 	c->pid = ev->pid;
 	c->started_ms = ev->started_ms;
 	c->run->save = true;
@@ -360,6 +374,7 @@ void container_settle_exit(struct container *c)
 	if (e->callbacks.on_container_stopped)
 		e->callbacks.on_container_stopped(e->callbacks.userdata, c);
 	container_finish(c);
+	CRASH_POINT(EXIT_SETTLED);
 }
 
 static int on_left(sd_event_source *s, uint64_t usec, void *userdata)
@@ -387,6 +402,7 @@ static void on_ended(struct container *c, const struct shim_event *ev)
 {
 	struct container_run *r = c->run;
 
+	CRASH_POINT(EXIT_HEARD);
 	r->shim_io = sd_event_source_disable_unref(r->shim_io);
 	r->shim = shim_free(r->shim);
 	if (ev->type == SHIM_FAILED) {
@@ -455,6 +471,7 @@ void container_teardown(struct container *c)
 
 	if (!*c->id || !run_dir || !data_dir)
 		return;
+	CRASH_POINT(TEARDOWN_BEFORE);
 	if (e->net && c->network_mode == NETWORK_BRIDGE) {
 		if (net_detach(e->net, c->id, &err) < 0)
 			warn_left(c, "network", &err);
@@ -464,14 +481,17 @@ void container_teardown(struct container *c)
 			net_address_release(e->net, c->address);
 		c->address.s_addr = 0;
 	}
+	CRASH_POINT(TEARDOWN_NETWORK_GONE);
 	c->run->prepared = false;
 	/* A shim that died left the runtime's own state behind, too. */
 	if (c->run->exit.type == SHIM_GONE && runc_forget(e->runc_root, c->id, &err) < 0)
 		warn_left(c, "runtime state", &err);
 	if (rootfs_unmount(data_dir, &err) < 0)
 		warn_left(c, "root mount", &err);
+	CRASH_POINT(TEARDOWN_UNMOUNTED);
 	if (fs_remove_tree(AT_FDCWD, run_dir, &err) < 0)
 		warn_left(c, "run directory", &err);
+	CRASH_POINT(TEARDOWN_RUN_DIR_GONE);
 }
 
 void task_teardown(struct task *t)
@@ -481,6 +501,7 @@ void task_teardown(struct task *t)
 	if (t->n_containers > 0 && cgroup_task_remove(t->id, &err) < 0)
 		task_log(LOG_WARN, t, "Failed to remove the cgroup of '%s', going on: %s", t->id,
 			 err_text(&err));
+	CRASH_POINT(TASK_CGROUP_GONE);
 	t->run->cgroup_made = false;
 	free(t->run->cgroup_path);
 	t->run->cgroup_path = NULL;

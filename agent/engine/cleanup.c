@@ -106,9 +106,11 @@ static void discard_container(struct engine *e, struct container *c)
 	c->run->teardown = false;
 	if (dir)
 		cleanup_discard_dir(e, dir);
+	CRASH_POINT(CLEANUP_DATA_DISCARDED);
 	if (image_store_unpin(e->images, c->id, &err) < 0)
 		container_log(LOG_WARN, c, "Failed to let go of the image of '%s', going on: %s",
 			      c->name, err_text(&err));
+	CRASH_POINT(CLEANUP_UNPINNED);
 }
 
 /* The row goes last: after a crash all of this is done again. */
@@ -117,6 +119,7 @@ static bool remove_task(struct engine *e, size_t i)
 	struct task *t = e->tasks[i];
 	_cleanup_(err_done) struct err err = {};
 
+	CRASH_POINT(CLEANUP_BEFORE);
 	for (size_t j = 0; j < t->n_containers; j++)
 		discard_container(e, &t->containers[j]);
 	task_teardown(t); /* once more, should a process have been in the way the first time */
@@ -126,6 +129,7 @@ static bool remove_task(struct engine *e, size_t i)
 			 err_text(&err));
 		return false;
 	}
+	CRASH_POINT(CLEANUP_ROW_DELETED);
 	task_log(LOG_DEBUG, t, "Task '%s' was cleaned up", t->id);
 	if (e->callbacks.on_task_removed)
 		e->callbacks.on_task_removed(e->callbacks.userdata, t);

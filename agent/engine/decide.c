@@ -60,6 +60,7 @@ static void free_ports(struct container *c)
 	    net_ports_release(r->engine->net, c->bindings, c->n_bindings, &err) < 0)
 		container_log(LOG_WARN, c, "Failed to release the host ports of '%s', going on: %s",
 			      c->name, err_text(&err));
+	CRASH_POINT(PORTS_RELEASED);
 }
 
 /* Nothing of it runs any more. What it held goes back before anybody hears of the end. */

@@ -260,6 +260,7 @@ static void tell_outbox(struct engine *e)
 		if (r->report_mark == 0 || r->report_mark > durable)
 			continue;
 		r->report_mark = 0;
+		CRASH_POINT(OUTBOX_TOLD);
 		if (e->callbacks.on_outbox)
 			e->callbacks.on_outbox(e->callbacks.userdata, e->tasks[i]->arn);
 	}
@@ -293,6 +294,8 @@ static int flush(struct engine *e, struct err *err)
 		if (k == 0)
 			k = flush_task(e, e->tasks[i], err);
 	}
+	if (begun)
+		CRASH_POINT(FLUSH_WRITTEN);
 	if (begun && k == 0)
 		k = store_commit(e->store, err);
 	if (k < 0) {
@@ -303,8 +306,10 @@ static int flush(struct engine *e, struct err *err)
 	for (size_t i = 0; begun && i < e->n_tasks; i++)
 		if (is_stale(e->tasks[i]))
 			note_committed(e, e->tasks[i]);
-	if (begun)
+	if (begun) {
+		CRASH_POINT(FLUSH_COMMITTED);
 		tell_outbox(e);
+	}
 	return 0;
 }
 
@@ -347,11 +352,13 @@ int engine_pass(struct engine *e, struct err *err)
 	e->starved = false;
 	do {
 		decide_all(e);
+		CRASH_POINT(PASS_DECIDED);
 		if (!e->commit_first)
 			act_all(e);
 		k = flush(e, err);
 		if (k == 0 && e->commit_first)
 			act_all(e);
+		CRASH_POINT(PASS_ACTED);
 	} while (k == 0 && any_dirty(e) && !e->starved);
 	e->in_pass = false;
 	if (k < 0 || e->starved)

@@ -188,10 +188,13 @@ int engine_on_payload(struct engine *e, const json_t *message, struct err *err)
 				(void) err_move(&fault, &one);
 		}
 	}
+	CRASH_POINT(PAYLOAD_DECODED);
 	if (engine_pass(e, &disk) < 0 && forget_unwritten(e))
 		return err_move(err, &disk);
+	CRASH_POINT(PAYLOAD_COMMITTED);
 	/* The acts have begun meanwhile; the ack waits. */
 	k = store_wait_durable(e->store, err);
+	CRASH_POINT(PAYLOAD_DURABLE);
 	if (k < 0)
 		return k;
 	return fault.code ? err_move(err, &fault) : 0;
@@ -273,8 +276,13 @@ static int source_done(void *userdata, const char *task_arn, int64_t id, bool ac
 {
 	struct engine *e = userdata;
 
+	int k;
+
 	(void) task_arn, (void) accepted;
-	return store_outbox_delete(e->store, id, err);
+	CRASH_POINT(OUTBOX_ANSWERED);
+	k = store_outbox_delete(e->store, id, err);
+	CRASH_POINT(OUTBOX_DELETED);
+	return k;
 }
 
 static int source_each(void *userdata, void (*each)(void *outbox, const char *task_arn),

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "agent/engine/admission.h"
+#include "agent/engine/crash.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/reconcile.h"
 #include "runtime/image/image.h"

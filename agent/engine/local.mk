@@ -1,10 +1,11 @@
 # agent/engine/
-libagent_a_SOURCES += \
+engine_sources = \
 	agent/engine/actions.c \
 	agent/engine/admission.c \
 	agent/engine/admission.h \
 	agent/engine/bundle.c \
 	agent/engine/cleanup.c \
+	agent/engine/crash.h \
 	agent/engine/decide.c \
 	agent/engine/engine.c \
 	agent/engine/engine.h \
@@ -28,3 +29,4 @@ libagent_a_SOURCES += \
 	agent/engine/slots.c \
 	agent/engine/task.c \
 	agent/engine/task.h
+libagent_a_SOURCES += $(engine_sources)

@@ -57,6 +57,7 @@ static void begin_again(struct container *c)
 	if (dir)
 		(void) fs_remove_tree(AT_FDCWD, dir, NULL);
 	(void) image_store_unpin(e->images, c->id, NULL);
+	CRASH_POINT(RESTORE_BEGUN_AGAIN);
 	c->id[0] = '\0';
 	c->address.s_addr = 0;
 	c->n_bindings = 0;
@@ -95,6 +96,7 @@ static void adopt(struct container *c)
 		container_log(LOG_WARN, c, "Failed to keep the address of '%s', going on: %s",
 			      c->name, err_text(&err));
 	container_watch(c);
+	CRASH_POINT(RESTORE_ADOPTED);
 }
 
 /* What cannot be told is no answer: a container taken for gone would be started twice. */
@@ -289,6 +291,7 @@ int engine_restore(struct engine *e, struct err *err)
 		k = check_boot(e, &rebooted, err);
 	if (k < 0)
 		return err_wrap(err, "load tasks");
+	CRASH_POINT(RESTORE_LOADED);
 	for (size_t i = 0; k == 0 && i < e->n_tasks; i++)
 		k = find_task_again(e, e->tasks[i], rebooted, err);
 	if (k < 0)
@@ -297,12 +300,15 @@ int engine_restore(struct engine *e, struct err *err)
 		k = restore_ports(e, err);
 	if (k < 0)
 		return err_wrap(err, "restore host ports");
+	CRASH_POINT(RESTORE_PORTS);
 	collect(e);
+	CRASH_POINT(RESTORE_COLLECTED);
 	for (size_t i = 0; i < e->n_tasks; i++)
 		for (size_t j = 0; j < e->tasks[i]->n_containers; j++) {
 			container_drain_shim(&e->tasks[i]->containers[j]);
 			running += e->tasks[i]->containers[j].known == CONTAINER_RUNNING;
 		}
+	CRASH_POINT(RESTORE_DRAINED);
 	if (e->n_tasks > 0)
 		log_info("Found %zu tasks of an earlier run, %zu containers of theirs are running",
 			 e->n_tasks, running);

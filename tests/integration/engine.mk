@@ -2,10 +2,21 @@
 if HAVE_CMOCKA
 ENGINE_WORLD = tests/integration/engine/world.c tests/integration/engine/world.h tests/integration/host.h \
 	tests/unit/test.h
-check_PROGRAMS += tests/integration/engine/test-engine tests/integration/engine/test-crash
-TESTS += tests/integration/engine/test-engine tests/integration/engine/test-crash
+ENGINE_TOLD = tests/integration/engine/told.c tests/integration/engine/told.h
+ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/test-crash \
+	tests/integration/engine/test-crash-matrix
+check_PROGRAMS += $(ENGINE_TESTS)
+TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_engine_SOURCES = tests/integration/engine/test-engine.c $(ENGINE_WORLD)
 tests_integration_engine_test_engine_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
-tests_integration_engine_test_crash_SOURCES = tests/integration/engine/test-crash.c $(ENGINE_WORLD)
+tests_integration_engine_test_crash_SOURCES = tests/integration/engine/test-crash.c $(ENGINE_WORLD) $(ENGINE_TOLD)
 tests_integration_engine_test_crash_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+# The engine with its crash points in it; see agent/engine/crash.h.
+check_LIBRARIES = libcrash.a
+libcrash_a_SOURCES = $(engine_sources)
+libcrash_a_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS
+tests_integration_engine_test_crash_matrix_SOURCES = tests/integration/engine/test-crash-matrix.c $(ENGINE_WORLD) \
+	$(ENGINE_TOLD)
+tests_integration_engine_test_crash_matrix_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS
+tests_integration_engine_test_crash_matrix_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
 endif

@@ -8,12 +8,10 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,24 +19,13 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/json.h"
-#include "common/strv.h"
+#include "tests/integration/engine/told.h"
 #include "tests/integration/engine/world.h"
 
 enum { TASKS = 20, ROUNDS = 15, LIFE_MAX_MS = 500, PATIENCE_MS = 60000 };
 
 /* What becomes of task i: i % KINDS. */
 enum kind { STAYS, EXITS, IS_STOPPED, LOSES_ITS_HELPER, KINDS };
-
-static char *told, *marks; /* paths: every report delivered; one file per container that ran */
-
-static void on_report(const char *body)
-{
-	_cleanup_(closep) int fd = open(told, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	_cleanup_(freep) char *line = path_join("%s\n", body);
-
-	if (fd < 0 || !line || fs_write_all(fd, line, strlen(line)) < 0)
-		abort();
-}
 
 static const char *arn_of(int i)
 {
@@ -72,7 +59,7 @@ static json_t *task(int i, bool late)
 	return json_pack("{s:s,s:s,s:s,s:s,s:[{s:s,s:{s:s}}],s:o}", "arn", arn_of(i), "family",
 			 "crash", "version", "1", "desiredStatus",
 			 late && i % KINDS == IS_STOPPED ? "STOPPED" : "RUNNING", "volumes", "name",
-			 "marks", "host", "sourcePath", marks, "containers", containers);
+			 "marks", "host", "sourcePath", told_marks, "containers", containers);
 }
 
 /* The service repeats what was not acknowledged; so does this, always. */
@@ -151,46 +138,23 @@ static void nobody_ran_twice(void)
 {
 	for (int i = 0; i < TASKS; i++)
 		for (int n = 0; n < 2; n++) {
-			_cleanup_(freep) char *path =
-				path_join("%s/%02d-%s", marks, i, n ? "helper" : "main");
-			struct stat st;
+			char name[32];
 
-			if (stat(path, &st) == 0 && st.st_size != (off_t) strlen("ran\n"))
-				fail_msg("%s: ran %d times", path,
-					 (int) (st.st_size / (off_t) strlen("ran\n")));
+			(void) snprintf(name, sizeof(name), "%02d-%s", i, n ? "helper" : "main");
+			if (told_marks_of(name) > 1)
+				fail_msg("%s: ran %d times", name, told_marks_of(name));
 		}
 }
 
-static int rank(const json_t *report)
+static void was_told_in_order(int i)
 {
-	const char *s = json_get_string(report, "status", "");
+	struct told t = told_of(arn_of(i));
 
-	return strcmp(s, "PENDING") == 0 ? 1 : strcmp(s, "RUNNING") == 0 ? 2 : 3;
-}
-
-/* Reports of the task in the order they were delivered in, from @text. */
-static void was_told_in_order(int i, const char *text)
-{
-	bool running = false;
-	int last = 0, exit_code = -1;
-
-	for (const char *p = text, *end; (end = strchr(p, '\n')); p = end + 1) {
-		_cleanup_(json_decrefp) json_t *r = json_loadb(p, (size_t) (end - p), 0, NULL);
-
-		assert_non_null(r);
-		if (strcmp(json_get_string(r, "task", ""), arn_of(i)) != 0)
-			continue;
-		assert_true(rank(r) >= last);
-		last = rank(r);
-		running |= last == 2;
-		if (last == 3)
-			exit_code = (int) json_get_int(world_container(r, 0), "exitCode", -1);
-	}
-	assert_int_equal(last, 3);
+	assert_true(t.in_order && t.stopped);
 	if (i % KINDS == EXITS)
-		assert_int_equal(exit_code, 100 + i);
+		assert_int_equal(t.exit_code, 100 + i);
 	else if (i % KINDS != IS_STOPPED)
-		assert_true(running);
+		assert_true(t.running);
 }
 
 static unsigned number_from(const char *variable, unsigned fallback)
@@ -204,8 +168,6 @@ static void a_killed_agent_loses_doubles_and_leaves_nothing(void **state _unused
 {
 	unsigned rounds = number_from("CRASH_ROUNDS", ROUNDS);
 	unsigned seed = number_from("CRASH_SEED", (unsigned) time(NULL));
-	_cleanup_(freep) char *text = NULL;
-	size_t len = 0;
 
 	print_message("# CRASH_SEED=%u CRASH_ROUNDS=%u\n", seed, rounds);
 	srandom(seed);
@@ -218,9 +180,8 @@ static void a_killed_agent_loses_doubles_and_leaves_nothing(void **state _unused
 	world_end_agent();
 
 	nobody_ran_twice();
-	assert_int_equal(fs_read_file(AT_FDCWD, told, 64 << 20, &text, &len, NULL), 0);
 	for (int i = 0; i < TASKS; i++)
-		was_told_in_order(i, text);
+		was_told_in_order(i);
 }
 
 int main(void)
@@ -231,13 +192,9 @@ int main(void)
 	int failed;
 
 	world_begin();
-	told = path_join("%s/told", world.top);
-	marks = path_join("%s/marks", world.top);
-	world.deliver = on_report;
-	failed = !told || !marks || mkdir(marks, 0777) < 0 ||
-		 cmocka_run_group_tests(tests, NULL, NULL) != 0;
-	free(told);
-	free(marks);
+	told_begin();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	told_end();
 	world_end();
 	return failed;
 }

@@ -315,9 +315,9 @@ const json_t *world_container(const json_t *report, size_t i)
 
 /* ---- leftovers ---- */
 
-static size_t entries(const char *dir)
+static size_t entries_below(const char *dir, const char *sub)
 {
-	_cleanup_(freep) char *path = path_join("%s/%s", world.config.run_dir, dir);
+	_cleanup_(freep) char *path = path_join("%s/%s", dir, sub);
 	_cleanup_(closedirp) DIR *d = opendir(path);
 	const struct dirent *e;
 	size_t n = 0;
@@ -332,10 +332,40 @@ bool world_is_clean(void)
 	_cleanup_(strv_freep) char **groups = NULL;
 
 	(void) cgroup_list_tasks(&groups, NULL);
-	return entries("containers") == 0 && entries("runc") == 0 && entries("netns") == 0 &&
-	       strv_length(groups) == 0 &&
+	return entries_below(world.config.run_dir, "containers") == 0 &&
+	       entries_below(world.config.run_dir, "runc") == 0 &&
+	       entries_below(world.config.run_dir, "netns") == 0 && strv_length(groups) == 0 &&
 	       shell("! grep -q '%s/data' /proc/self/mountinfo", world.top) == 0 &&
 	       shell("! nft list table inet ecs | grep -q elements") == 0;
+}
+
+/* The programs that run a container's life; a dead one that nobody waited for has no arguments. */
+static bool has_our_path(const char *pid)
+{
+	_cleanup_(freep) char *path = path_join("/proc/%s/cmdline", pid), *text = NULL;
+	size_t len = 0;
+
+	return fs_read_file(AT_FDCWD, path, 1 << 16, &text, &len, NULL) == 0 &&
+	       memmem(text, len, world.top, strlen(world.top)) && !strstr(text, "test-");
+}
+
+static size_t our_processes(void)
+{
+	_cleanup_(closedirp) DIR *d = opendir("/proc");
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] >= '1' && e->d_name[0] <= '9' && has_our_path(e->d_name);
+	return n;
+}
+
+bool world_is_spotless(void)
+{
+	return entries_below(world.config.data_dir, "containers") == 0 &&
+	       entries_below(world.config.data_dir, "trash") == 0 &&
+	       entries_below(world.config.image_dir, "pins") == 0 && our_processes() == 0 &&
+	       world_is_clean();
 }
 
 bool world_gets_clean(void)

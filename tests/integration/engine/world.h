@@ -50,5 +50,8 @@ const json_t *world_container(const json_t *report, size_t i);
 /* Whether nothing is left of any container but rows and writable layers. */
 bool world_is_clean(void);
 
-/* Runs the loop until that is so. */
+/* The same, and no process, writable layer, image pin or rubbish either: all tasks are removed. */
+bool world_is_spotless(void);
+
+/* Runs the loop until world_is_clean(). */
 bool world_gets_clean(void);
