@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -277,6 +279,20 @@ static int run(const struct command *command, struct options *o)
 	return command->run(o, store, &err);
 }
 
+/*
+ * Who reads our lines is who wants the work: a pull of an agent that was killed ends, and the next
+ * agent begins its own. What is fetched until then stays in the store.
+ */
+static void end_with_the_reader(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/* It may have died before that. */
+	if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
+		exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .store_dir = IMAGE_STORE_DIR_DEFAULT };
@@ -291,6 +307,8 @@ int main(int argc, char **argv)
 		(void) fprintf(stderr, "ecs-image: %s\n", err_text(&err));
 		return EXIT_USAGE;
 	}
+	if (o.report.json)
+		end_with_the_reader();
 	code = run(command, &o);
 	free(o.unpacker_program);
 	free(o.username);
