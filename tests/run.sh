@@ -79,7 +79,7 @@ run_check() { # label dir configure-arguments...
 	step "$label: configure and build" configure_and_build "$dir" "$@" || return 0
 	echo "$label: make check"
 	find "$dir" -name '*.trs' -delete
-	(cd "$dir" && make -s check >"$build/$label-check.log" 2>&1) || true
+	(cd "$dir" && make -s -j"$(nproc)" check >"$build/$label-check.log" 2>&1) || true
 	if [ -z "$(find "$dir" -name '*.trs' -print -quit)" ]; then
 		tail -n 40 "$build/$label-check.log"
 		failed=$((failed + 1))
