@@ -2,6 +2,7 @@
 #include "runtime/image/report.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "common/json.h"
 #include "runtime/image/failure.h"
 
-enum { PROGRESS_INTERVAL_MS = 100, MESSAGE_MAX = 4096 };
+enum { PROGRESS_INTERVAL_MS = 100 };
 
 /* Takes the reference to @line. */
 static void put_line(json_t *line)
@@ -23,18 +24,6 @@ static void put_line(json_t *line)
 		(void) fflush(stdout);
 	}
 	json_decref(line);
-}
-
-/* Messages quote names out of archives, which may be anything. */
-static json_t *text_value(const char *text)
-{
-	size_t len = MIN(strlen(text), (size_t) MESSAGE_MAX);
-	json_t *value = json_stringn(text, len);
-	_cleanup_(freep) char *ascii = value ? NULL : strndup(text, len);
-
-	for (char *p = ascii; p && *p; p++)
-		*p = (unsigned char) *p < 0x80 ? *p : '?';
-	return value ? value : json_string(ascii ? ascii : "");
 }
 
 static void clear_line(struct report *r)
@@ -84,13 +73,17 @@ void report_progress(struct report *r, int64_t bytes, int64_t total, bool force)
 	r->line_open = true;
 }
 
-void report_retry(struct report *r, const char *text)
+void report_note(struct report *r, const char *fmt, ...)
 {
+	va_list ap;
+
+	if (r->json || r->quiet || !r->terminal)
+		return;
 	clear_line(r);
-	if (r->json)
-		put_line(json_pack("{s:s, s:o}", "event", "retry", "message", text_value(text)));
-	else if (!r->quiet)
-		(void) fprintf(stderr, "ecs-image: %s\n", text);
+	va_start(ap, fmt);
+	(void) vprintf(fmt, ap);
+	va_end(ap);
+	(void) putchar('\n');
 }
 
 void report_warning(struct report *r, const char *text)
@@ -126,8 +119,9 @@ void report_failed(struct report *r, enum image_pull_failure kind, const char *m
 {
 	clear_line(r);
 	if (r->json)
-		put_line(json_pack("{s:s, s:s, s:o}", "event", "failed", "kind",
-				   image_pull_failure_name(kind), "message", text_value(message)));
+		put_line(json_pack("{s:s, s:s, s:s%}", "event", "failed", "kind",
+				   image_pull_failure_name(kind), "message", message,
+				   MIN(strlen(message), (size_t) 4096)));
 	else
 		(void) fprintf(stderr, "ecs-image: %s\n", message);
 }

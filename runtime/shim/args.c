@@ -28,6 +28,10 @@ static const struct row {
 	{ "terminal", offsetof(struct shim_args, terminal), NUMBER },
 	{ "crowded", offsetof(struct shim_args, crowded), NUMBER },
 	{ "open-stdin", offsetof(struct shim_args, open_stdin), NUMBER },
+	{ "health-interval-ms", offsetof(struct shim_args, health_interval_ms), NUMBER },
+	{ "health-timeout-ms", offsetof(struct shim_args, health_timeout_ms), NUMBER },
+	{ "health-start-period-ms", offsetof(struct shim_args, health_start_period_ms), NUMBER },
+	{ "health-retries", offsetof(struct shim_args, health_retries), NUMBER },
 };
 
 static bool parse_number(const char *text, int64_t *ret)

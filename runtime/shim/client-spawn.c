@@ -98,6 +98,11 @@ static char **make_argv(const struct shim_params *p)
 		ok = ok && add(&v, "start-timeout-ms=%d", p->start_timeout_ms);
 	if (p->stop_grace_ms > 0)
 		ok = ok && add(&v, "stop-grace-ms=%lld", (long long) p->stop_grace_ms);
+	if (p->health.interval_ms > 0)
+		ok = ok && add(&v, "health-interval-ms=%lld", (long long) p->health.interval_ms) &&
+		     add(&v, "health-timeout-ms=%lld", (long long) p->health.timeout_ms) &&
+		     add(&v, "health-retries=%lld", (long long) p->health.retries) &&
+		     add(&v, "health-start-period-ms=%lld", (long long) p->health.start_period_ms);
 	return ok ? TAKE_PTR(v) : NULL;
 }
 
@@ -127,6 +132,10 @@ static int check(const struct shim_params *p, struct err *err)
 		return err_set(err, EINVAL, "log_path: not an absolute path");
 	if (p->log_max_bytes < 0 || p->log_max_files < 0 || p->log_max_files > 1000)
 		return err_set(err, EINVAL, "log_max_bytes, log_max_files: outside 0.., 0..1000");
+	if (p->health.interval_ms < 0 ||
+	    (p->health.interval_ms > 0 &&
+	     (p->health.timeout_ms < 1 || p->health.retries < 1 || p->health.start_period_ms < 0)))
+		return err_set(err, EINVAL, "health: timeout_ms, retries: outside 1..");
 	if (p->cgroups_path && (!is_path(p->cgroups_path) || strstr(p->cgroups_path, "..") ||
 				strlen(p->cgroups_path) < 2))
 		return err_set(err, EINVAL, "cgroups_path: not an absolute path below the root");

@@ -21,7 +21,7 @@ void shim_queue(struct shim *s, const struct shim_event *e)
 		return;
 	s->events[s->n_events++] = *e;
 	s->started = s->started || e->type == SHIM_STARTED;
-	s->finished = e->type != SHIM_STARTED;
+	s->finished = e->type != SHIM_STARTED && e->type != SHIM_HEALTH;
 }
 
 /* Our direct child forks the shim and ends at once, so this never waits for long. */
@@ -65,9 +65,26 @@ static void on_message(struct shim *s, const struct shim_wire_event *w)
 		return;
 	}
 	e.type = types[w->type];
-	memcpy(e.message, w->message, sizeof(e.message));
+	memcpy(e.message, w->message, sizeof(w->message));
 	if (e.type != SHIM_STARTED || !s->started)
 		shim_queue(s, &e);
+}
+
+static void on_health(struct shim *s, const struct shim_wire_health *w)
+{
+	static const enum shim_health statuses[] = {
+		[SHIM_WIRE_STARTING] = SHIM_HEALTH_STARTING,
+		[SHIM_WIRE_HEALTHY] = SHIM_HEALTH_HEALTHY,
+		[SHIM_WIRE_UNHEALTHY] = SHIM_HEALTH_UNHEALTHY,
+	};
+	struct shim_event e = { .type = SHIM_HEALTH,
+				.health = statuses[w->status],
+				.health_since_ms = w->since_ms,
+				.exit_code = w->exit_code };
+
+	for (size_t i = 0; i < w->output_len; i++)
+		e.message[i] = w->output[i] ? w->output[i] : ' ';
+	shim_queue(s, &e);
 }
 
 /* The shim's end is closed: either it left a record, or it died. */
@@ -86,6 +103,7 @@ static void on_hangup(struct shim *s)
 
 static int receive(struct shim *s)
 {
+	struct shim_wire_health h;
 	struct shim_wire_event w;
 	char data[sizeof(w) + 256];
 	ssize_t n = recv(s->sock, data, sizeof(data), MSG_DONTWAIT);
@@ -96,6 +114,8 @@ static int receive(struct shim *s)
 		on_hangup(s);
 	else if (shim_wire_decode_event(data, (size_t) n, &w) == 0)
 		on_message(s, &w);
+	else if (shim_wire_decode_health(data, (size_t) n, &h) == 0)
+		on_health(s, &h);
 	return 1; /* what cannot be read is skipped */
 }
 
@@ -111,7 +131,7 @@ int shim_next_event(struct shim *s, struct shim_event *ret, struct err *err)
 	*ret = s->events[0];
 	s->n_events--;
 	memmove(s->events, s->events + 1, s->n_events * sizeof(s->events[0]));
-	if (ret->type != SHIM_STARTED)
+	if (ret->type != SHIM_STARTED && ret->type != SHIM_HEALTH)
 		s->sock = safe_close(s->sock);
 	return 1;
 }

@@ -31,12 +31,13 @@ static void close_fd(int *fd)
  * Never returns. The runtime must not outlive us half-way:
  * without a shim nobody would know its container.
  */
-static void exec_runc(const struct shim_args *a, char *const *argv, const int fds[3], pid_t parent)
+static void exec_runc(const struct shim_args *a, char *const *argv, const int fds[3], bool one_cpu,
+		      pid_t parent)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	/* It ends before its garbage is worth collecting. The container sees none of this. */
 	static char no_gc[] = "GOGC=off", one_core[] = "GOMAXPROCS=1";
-	char *env[] = { path, no_gc, a->crowded ? one_core : NULL, NULL };
+	char *env[] = { path, no_gc, one_cpu ? one_core : NULL, NULL };
 	sigset_t none;
 
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -58,7 +59,29 @@ static pid_t fork_runc(const struct shim_args *a, char *const *argv, const int f
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0)
-		exec_runc(a, argv, fds, parent);
+		exec_runc(a, argv, fds, a->crowded, parent);
+	return pid < 0 ? -errno : pid;
+}
+
+/* The shim itself is spared by the OOM killer by now; what runs in the container must not be. */
+static void give_up_oom_protection(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void) !write(fd, "0", 1);
+	(void) close(fd);
+}
+
+pid_t launch_probe(const struct shim_args *a, char *const *argv, const int fds[3])
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0) {
+		give_up_oom_protection();
+		exec_runc(a, argv, fds, true, parent);
+	}
 	return pid < 0 ? -errno : pid;
 }
 

@@ -17,6 +17,12 @@ struct launch {
 /* Forks and executes `runc run --detach`. 0, or -errno with nothing left behind. */
 int launch_start(const struct shim_args *a, int run_dir_fd, struct launch *ret);
 
+/*
+ * Runs the runtime with @argv as a child that does not hurry: the probes' way. @fds: its 0, 1, 2.
+ * Its process id or -errno.
+ */
+pid_t launch_probe(const struct shim_args *a, char *const *argv, const int fds[3]);
+
 /* Takes the pty from a runc that has ended well. 0 or -errno. */
 int launch_take_console(struct launch *l);
 

@@ -23,6 +23,7 @@
 
 #include "common/macro.h"
 #include "runtime/shim/args.h"
+#include "runtime/shim/health.h"
 #include "runtime/shim/launch.h"
 #include "runtime/shim/logfile.h"
 #include "runtime/shim/record.h"
@@ -46,6 +47,7 @@ static struct shim {
 	struct launch launch;
 	struct logfile log;
 	struct jsonlog_stream out, err;
+	struct health health;
 	pid_t init;
 	int exit_code;
 	int64_t oom_before, started_ms, finished_ms;
@@ -80,6 +82,14 @@ static void tell(int slot, enum shim_wire_type type, const char *message)
 	if (e.message_len >= sizeof(e.message))
 		e.message_len = sizeof(e.message) - 1;
 	serve_send(&shim.serve, slot, &e);
+}
+
+static void tell_health(int slot)
+{
+	struct shim_wire_health h;
+
+	health_describe(&shim.health, &h);
+	serve_send_health(&shim.serve, slot, &h);
 }
 
 static _Noreturn void fail(const char *message)
@@ -121,6 +131,7 @@ static void kill_all(void)
 		shim.pending_kill = true;
 		return;
 	}
+	health_stop(&shim.health);
 	if (shim.phase == RUNNING)
 		(void) pidfd_send_signal(shim.init_fd, SIGKILL, NULL, 0);
 	(void) teardown_kill(&shim.args);
@@ -136,6 +147,7 @@ static void obey(const struct shim_wire_command *c)
 		kill_all();
 		break;
 	case SHIM_WIRE_STOP:
+		health_stop(&shim.health);
 		send_signal(c->arg);
 		if (shim.kill_by == 0)
 			shim.kill_by = now_ms(CLOCK_MONOTONIC) + shim.args.stop_grace_ms;
@@ -213,6 +225,8 @@ static void on_started(void)
 	(void) record_write_started(shim.run_dir_fd, shim.init, record_start_ticks(shim.init),
 				    shim.boot_id, shim.started_ms);
 	tell(-1, SHIM_WIRE_STARTED, NULL);
+	if (shim.kill_by == 0)
+		health_start(&shim.health, &shim.args, shim.run_dir_fd);
 	(void) unlinkat(shim.run_dir_fd, "runc.log", 0);
 	if (shim.pending_signal)
 		send_signal(shim.pending_signal);
@@ -228,7 +242,19 @@ static void on_exited(const siginfo_t *si)
 	shim.kill_by = shim.signal_by = 0;
 	shim.pending_signal = 0;
 	shim.phase = EXITED;
+	health_stop(&shim.health);
 	(void) teardown_kill(&shim.args);
+}
+
+/* Before its probe, which becomes our child when the runtime ends, and is not known until then. */
+static void reap_probes_runtime(void)
+{
+	siginfo_t si = {};
+
+	if (shim.health.runtime &&
+	    waitid(P_PID, (id_t) shim.health.runtime, &si, WEXITED | WNOHANG) == 0 &&
+	    health_reaped(&shim.health, &si))
+		tell_health(-1);
 }
 
 /*
@@ -249,11 +275,14 @@ static void reap(void)
 		on_started();
 	}
 	for (;;) {
+		reap_probes_runtime();
 		si.si_pid = 0;
 		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
 			return;
 		if (si.si_pid == shim.init && shim.phase == RUNNING)
 			on_exited(&si);
+		else if (health_reaped(&shim.health, &si))
+			tell_health(-1);
 	}
 }
 
@@ -267,6 +296,8 @@ static void on_timers(void)
 		(void) kill(shim.launch.pid, SIGKILL);
 	}
 	pass_signal_on();
+	if (health_tick(&shim.health, now))
+		tell_health(-1);
 	if (shim.kill_by && now >= shim.kill_by && shim.phase == RUNNING) {
 		shim.kill_by = 0;
 		kill_all();
@@ -275,7 +306,8 @@ static void on_timers(void)
 
 static int next_timeout(void)
 {
-	int64_t by[] = { shim.start_by, shim.kill_by, shim.drain_by, shim.signal_by },
+	int64_t by[] = { shim.start_by, shim.kill_by, shim.drain_by, shim.signal_by,
+			 health_due(&shim.health) },
 		soonest = INT64_MAX, left;
 
 	for (size_t i = 0; i < sizeof(by) / sizeof(by[0]); i++)
@@ -306,12 +338,14 @@ static void on_agents(const struct pollfd *p)
 	tell(slot, SHIM_WIRE_HELLO, NULL);
 	if (shim.phase != STARTING)
 		tell(slot, SHIM_WIRE_STARTED, NULL);
+	if (shim.health.on)
+		tell_health(slot);
 }
 
 static void step(void)
 {
 	bool read_output = shim.phase != STARTING;
-	enum { SIGNALS = SERVE_CONNECTIONS_MAX + 1, OUT, ERR, _POLL_MAX };
+	enum { SIGNALS = SERVE_CONNECTIONS_MAX + 1, OUT, ERR, PROBE, _POLL_MAX };
 	struct pollfd p[_POLL_MAX];
 
 	for (int i = 0; i < SERVE_CONNECTIONS_MAX; i++)
@@ -321,6 +355,7 @@ static void step(void)
 	p[SIGNALS] = (struct pollfd){ .fd = shim.signal_fd, .events = POLLIN };
 	p[OUT] = (struct pollfd){ .fd = read_output ? shim.launch.out : -1, .events = POLLIN };
 	p[ERR] = (struct pollfd){ .fd = read_output ? shim.launch.err : -1, .events = POLLIN };
+	p[PROBE] = (struct pollfd){ .fd = shim.health.out, .events = POLLIN };
 	if (poll(p, _POLL_MAX, next_timeout()) < 0 && errno != EINTR)
 		(void) usleep(1000); /* out of memory: no reason to spin */
 	if (p[SIGNALS].revents) {
@@ -334,6 +369,8 @@ static void step(void)
 		(void) read_stream(&shim.launch.out, &shim.out);
 	if (p[ERR].revents && p[ERR].fd >= 0)
 		(void) read_stream(&shim.launch.err, &shim.err);
+	if (p[PROBE].revents && shim.health.out == p[PROBE].fd && p[PROBE].fd >= 0)
+		health_read(&shim.health);
 	on_agents(p);
 	on_timers();
 }
@@ -448,7 +485,7 @@ int main(int argc, char **argv)
 		(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
 	serve_init(&shim.serve, SHIM_FD_LISTEN, SHIM_FD_AGENT);
 	shim.run_dir_fd = SHIM_FD_RUN_DIR;
-	shim.init_fd = shim.log.fd = -1;
+	shim.init_fd = shim.log.fd = shim.health.out = -1;
 	shim.log.path = shim.args.log_path;
 	shim.log.max_bytes = shim.args.log_max_bytes;
 	shim.log.max_files = (int) MIN(shim.args.log_max_files, 1000);

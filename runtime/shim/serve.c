@@ -47,16 +47,25 @@ int serve_accept(struct serve *s)
 	return slot;
 }
 
-void serve_send(struct serve *s, int slot, const struct shim_wire_event *e)
+static void send_packet(struct serve *s, int slot, const void *data, size_t size)
 {
 	for (int i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
 		if (s->conns[i] < 0 || (slot >= 0 && slot != i))
 			continue;
-		if (send(s->conns[i], e, shim_wire_event_size(e), MSG_NOSIGNAL | MSG_DONTWAIT) <
-			    0 &&
+		if (send(s->conns[i], data, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
 		    errno != EAGAIN)
 			drop(s, i);
 	}
+}
+
+void serve_send(struct serve *s, int slot, const struct shim_wire_event *e)
+{
+	send_packet(s, slot, e, shim_wire_event_size(e));
+}
+
+void serve_send_health(struct serve *s, int slot, const struct shim_wire_health *h)
+{
+	send_packet(s, slot, h, shim_wire_health_size(h));
 }
 
 int serve_receive(struct serve *s, int slot, struct shim_wire_command *ret)

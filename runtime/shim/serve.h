@@ -28,6 +28,7 @@ int serve_accept(struct serve *s);
 
 /* Sends to one slot, or to all agents when @slot is -1. */
 void serve_send(struct serve *s, int slot, const struct shim_wire_event *e);
+void serve_send_health(struct serve *s, int slot, const struct shim_wire_health *h);
 
 /*
  * Takes one command: 1, or 0 when none waits; the slot is

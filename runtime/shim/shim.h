@@ -24,6 +24,20 @@ struct shim; /* a connection to a running shim */
 
 enum shim_log { SHIM_LOG_NONE, SHIM_LOG_JSON_FILE };
 
+/*
+ * The shim probes the container by itself, whether an agent listens or not. The probe is a process
+ * as in config.json (args, user, env, …), in the file "health.json" in the run directory.
+ */
+struct shim_health_rules {
+	int64_t interval_ms;         /* 0: no health check */
+	int64_t timeout_ms, retries; /* 1.. */
+	int64_t start_period_ms;
+};
+
+enum shim_health { SHIM_HEALTH_STARTING, SHIM_HEALTH_HEALTHY, SHIM_HEALTH_UNHEALTHY };
+
+enum { SHIM_MESSAGE_MAX = 1025 }; /* with its NUL */
+
 struct shim_params {
 	const char *program;   /* path of ecs-shim */
 	const char *runc;      /* path of runc */
@@ -45,6 +59,7 @@ struct shim_params {
 					  NULL: unknown */
 	bool crowded; /* more runtimes start than there are cores: this one shall keep to one */
 	int64_t stop_grace_ms; /* how long a stop ordered through the socket waits before KILL */
+	struct shim_health_rules health;
 };
 
 enum shim_event_type {
@@ -54,6 +69,9 @@ enum shim_event_type {
 	SHIM_GONE,    /* the shim is gone without a record; pid: the container's init if it still
 			 lives, else 0.    Kill its cgroup, then runc_forget(). Comes after
 			 SHIM_STARTED    where that is known */
+	SHIM_HEALTH,  /* health, health_since_ms; of the last probe exit_code (-1: it did not run to
+			 its end) and message (what it wrote). Between SHIM_STARTED and the end,
+			 after each probe and on attaching. */
 };
 
 struct shim_event {
@@ -62,7 +80,9 @@ struct shim_event {
 	int exit_code;                   /* 0..255, 128+n for signal n */
 	bool oom;                        /* this run's cgroup saw an OOM kill */
 	int64_t started_ms, finished_ms; /* wall clock */
-	char message[1024];
+	enum shim_health health;
+	int64_t health_since_ms;
+	char message[SHIM_MESSAGE_MAX];
 };
 
 /*

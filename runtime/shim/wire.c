@@ -5,11 +5,36 @@
 #include <signal.h>
 #include <string.h>
 
-enum { EVENT_HEAD = offsetof(struct shim_wire_event, message) };
+enum {
+	EVENT_HEAD = offsetof(struct shim_wire_event, message),
+	HEALTH_HEAD = offsetof(struct shim_wire_health, output),
+};
 
 size_t shim_wire_event_size(const struct shim_wire_event *e)
 {
 	return EVENT_HEAD + e->message_len;
+}
+
+size_t shim_wire_health_size(const struct shim_wire_health *h)
+{
+	return HEALTH_HEAD + h->output_len;
+}
+
+int shim_wire_decode_health(const void *data, size_t len, struct shim_wire_health *ret)
+{
+	struct shim_wire_health h = {};
+
+	if (len < HEALTH_HEAD)
+		return -EPROTO;
+	memcpy(&h, data, HEALTH_HEAD);
+	if (h.magic != SHIM_WIRE_MAGIC || h.type != SHIM_WIRE_HEALTH ||
+	    h.status > SHIM_WIRE_UNHEALTHY || h.exit_code < -1 || h.exit_code > 255)
+		return -EPROTO;
+	if (h.output_len > sizeof(h.output) || h.output_len > len - HEALTH_HEAD)
+		return -EPROTO;
+	memcpy(h.output, (const char *) data + HEALTH_HEAD, h.output_len);
+	*ret = h;
+	return 0;
 }
 
 int shim_wire_decode_event(const void *data, size_t len, struct shim_wire_event *ret)

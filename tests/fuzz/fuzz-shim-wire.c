@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct shim_wire_command c;
+	struct shim_wire_health h;
 	struct shim_wire_event e;
 	char text[64];
 
@@ -18,6 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(e.message[e.message_len] == '\0' && strlen(e.message) <= e.message_len);
 		assert(shim_wire_event_size(&e) <= size);
 	}
+	if (shim_wire_decode_health(data, size, &h) == 0)
+		assert(h.output_len <= sizeof(h.output) && shim_wire_health_size(&h) <= size);
 	(void) shim_wire_decode_command(data, size, &c);
 	if (record_parse_runc_error((const char *) data, size, text, sizeof(text)))
 		assert(strlen(text) < sizeof(text));

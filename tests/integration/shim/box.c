@@ -43,10 +43,10 @@ static void make_layer(void)
 {
 	static const char *const dirs[] = { "",     "/bin", "/proc", "/sys",  "/dev", "/tmp",
 					    "/etc", "/usr", "/t",    "/root", "/var" };
-	static const char *const links[] = { "sh",     "sleep", "echo", "cat",   "ls",
-					     "printf", "tail",  "kill", "id",    "mount",
-					     "grep",   "head",  "tr",   "touch", "tty",
-					     "dd",     "yes",   "seq",  "true" };
+	static const char *const links[] = { "sh",   "sleep",  "echo", "cat",   "ls",   "printf",
+					     "tail", "kill",   "id",   "mount", "grep", "head",
+					     "tr",   "touch",  "tty",  "dd",    "yes",  "seq",
+					     "true", "setsid", "rm",   "test" };
 	_cleanup_(err_done) struct err err = {};
 	_cleanup_(freep) char *to = path_join("%s/bin/busybox", layer);
 	char *copy[] = { (char *) "/bin/cp", (char *) "/bin/busybox", to, NULL };

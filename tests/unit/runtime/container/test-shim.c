@@ -14,6 +14,7 @@
 #include "runtime/shim/logfile.h"
 #include "runtime/shim/record.h"
 #include "runtime/shim/shim.h"
+#include "runtime/shim/verdict.h"
 #include "runtime/shim/wire.h"
 #include "tests/unit/runtime/container/unit.h"
 
@@ -280,6 +281,62 @@ static void messages_survive_the_wire(void **state _unused_)
 	assert_int_equal(shim_wire_decode_command(&c, sizeof(c), &back), -EPROTO);
 }
 
+static void health_survives_the_wire(void **state _unused_)
+{
+	struct shim_wire_health h = { .magic = SHIM_WIRE_MAGIC,
+				      .type = SHIM_WIRE_HEALTH,
+				      .status = SHIM_WIRE_UNHEALTHY,
+				      .exit_code = -1,
+				      .since_ms = 1746802078031,
+				      .output_len = 5 },
+				got = {};
+	struct shim_wire_event e;
+
+	memcpy(h.output, "a\nb\0c", 5);
+	assert_int_equal(shim_wire_decode_health(&h, shim_wire_health_size(&h), &got), 0);
+	assert_int_equal(got.exit_code, -1);
+	assert_memory_equal(got.output, "a\nb\0c", 5);
+	assert_int_equal(shim_wire_decode_health(&h, shim_wire_health_size(&h) - 1, &got), -EPROTO);
+	assert_int_equal(shim_wire_decode_event(&h, sizeof(h), &e), -EPROTO);
+	h.output_len = SHIM_WIRE_HEALTH_OUTPUT_MAX;
+	assert_int_equal(shim_wire_decode_health(&h, sizeof(h), &got), 0);
+	h.output_len++;
+	assert_int_equal(shim_wire_decode_health(&h, sizeof(h), &got), -EPROTO);
+	h.output_len = 0;
+	h.status = SHIM_WIRE_UNHEALTHY + 1;
+	assert_int_equal(shim_wire_decode_health(&h, sizeof(h), &got), -EPROTO);
+}
+
+/* Rows of probes: '+' a success, '-' a failure; what the status is after each. */
+static void a_verdict_follows_the_probes(void **state _unused_)
+{
+	static const struct {
+		int64_t retries, start_period_ms;
+		const char *probes, *want; /* s: starting, h: healthy, u: unhealthy */
+	} cases[] = {
+		{ 3, 0, "---+---+", "ssuhhhuh" }, { 1, 0, "-+-", "uhu" },
+		{ 2, 0, "-+-+-+", "shhhhh" },  /* not in a row */
+		{ 2, 3000, "-----", "sssuu" }, /* those begun at 1 and 2 s do not count */
+		{ 1, 3000, "-+-", "shu" },     /* after a success all count */
+		{ 1, 100000, "--+", "ssh" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct verdict_rules r = { cases[i].start_period_ms, cases[i].retries };
+		struct verdict v = { .since_ms = 5 };
+
+		for (size_t n = 0; cases[i].probes[n]; n++) {
+			int64_t now = 1000 * (int64_t) (n + 1);
+			struct verdict before = v;
+			bool change = verdict_take(&v, &r, cases[i].probes[n] == '+', now, now);
+
+			assert_int_equal("shu"[v.status], cases[i].want[n]);
+			assert_int_equal(change, v.status != before.status);
+			assert_int_equal(v.since_ms, change ? now : before.since_ms);
+		}
+	}
+}
+
 static void runcs_last_error_is_found(void **state _unused_)
 {
 	static const struct {
@@ -406,6 +463,8 @@ int main(void)
 						remove_dir),
 		cmocka_unit_test(arguments_are_checked),
 		cmocka_unit_test(messages_survive_the_wire),
+		cmocka_unit_test(health_survives_the_wire),
+		cmocka_unit_test(a_verdict_follows_the_probes),
 		cmocka_unit_test(an_exec_is_seen),
 		cmocka_unit_test(runcs_last_error_is_found),
 		cmocka_unit_test(process_ids_are_parsed_strictly),
