@@ -5,6 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/engine/engine.h"
+#include "agent/tcs/rounds.h"
 #include "agent/tcs/tcs.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -163,4 +164,46 @@ static int collect(void *userdata, json_t **ret_tasks, bool *ret_idle, struct er
 	return 0;
 }
 
-const struct tcs_provider agent_tcs_provider = { .collect = collect };
+static json_t *task_health(const struct task *t, int64_t now_ms)
+{
+	_cleanup_(json_decrefp) json_t *containers = json_array();
+
+	for (size_t i = 0; i < t->n_containers; i++) {
+		const struct container *c = &t->containers[i];
+		const char *status = health_status_name(c->health.status);
+
+		if (c->known != CONTAINER_RUNNING || !container_health_is_tracked(c))
+			continue;
+		json_array_append_new(
+			containers,
+			json_pack("{s:s,s:s,s:o}", "containerName", c->name, "healthStatus",
+				  status ? status : "UNKNOWN", "statusSince",
+				  round_time(c->health.since_ms ? c->health.since_ms : now_ms)));
+	}
+	if (json_array_size(containers) == 0)
+		return NULL;
+	return json_pack("{s:s,s:s,s:s,s:O}", "taskArn", t->arn, "taskDefinitionFamily",
+			 t->family ? t->family : "", "taskDefinitionVersion",
+			 t->version ? t->version : "", "containers", containers);
+}
+
+/* The whole of it in every round, changed or not. */
+static int collect_health(void *userdata, json_t **ret_tasks, struct err *err)
+{
+	struct agent *a = userdata;
+	json_t *tasks = json_array();
+
+	if (!tasks)
+		return err_set(err, ENOMEM, "allocate health");
+	for (size_t i = 0; i < engine_task_count(a->engine); i++) {
+		json_t *t = task_health(engine_task_at(a->engine, i), clock_real_ms());
+
+		if (t)
+			json_array_append_new(tasks, t);
+	}
+	*ret_tasks = tasks;
+	return 0;
+}
+
+const struct tcs_provider agent_tcs_provider = { .collect = collect,
+						 .collect_health = collect_health };

@@ -20,6 +20,17 @@ static long long age_of(const json_t *o, const char *key, long long now_ms)
 	return text && clock_parse_rfc3339(text, &at, NULL) == 0 ? now_ms - at : -1;
 }
 
+/* As people know it from docker ps. */
+static const char *health_suffix(const json_t *c)
+{
+	const char *status = json_get_string(json_object_get(c, "health"), "status", "");
+
+	return strcmp(status, "HEALTHY") == 0     ? " (healthy)"
+	       : strcmp(status, "UNHEALTHY") == 0 ? " (unhealthy)"
+	       : *status                          ? " (health: starting)"
+						  : "";
+}
+
 static void put_status(struct table *t, const json_t *c, long long now_ms)
 {
 	const char *status = json_get_string(c, "lastStatus", "");
@@ -29,8 +40,8 @@ static void put_status(struct table *t, const json_t *c, long long now_ms)
 	char age[32];
 
 	if (strcmp(status, "RUNNING") == 0)
-		table_putf(t, "%s %s", stopping ? "Stopping, up" : "Up",
-			   format_age(age, age_of(c, "startedAt", now_ms)));
+		table_putf(t, "%s %s%s", stopping ? "Stopping, up" : "Up",
+			   format_age(age, age_of(c, "startedAt", now_ms)), health_suffix(c));
 	else if (strcmp(status, "STOPPED") == 0 && code)
 		table_putf(t, "Exited (%lld) %s ago%s%s", (long long) json_integer_value(code),
 			   format_age(age, age_of(c, "finishedAt", now_ms)), error ? ": " : "",

@@ -36,6 +36,11 @@ static bool task_limits(const struct config *c)
 	return c->task_cpu_mem_limit;
 }
 
+static bool health_checks(const struct config *c)
+{
+	return !c->health_check_disabled;
+}
+
 static bool json_file(const struct config *c)
 {
 	return strv_contains(c->logging_drivers, "json-file");
@@ -77,6 +82,7 @@ static const struct {
 	{ A "logging-driver.none", no_logs },
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
+	{ B "container-health-check", health_checks },
 };
 
 bool capability_log_driver(const char *name)

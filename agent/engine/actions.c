@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/health.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/fs.h"
@@ -139,6 +140,7 @@ static int spawn_shim(struct container *c, struct err *err)
 		.memory_cgroup_dir = memory,
 		.stop_grace_ms = c->stop_timeout_s > 0 ? c->stop_timeout_s * MSEC_PER_SEC
 						       : e->config->stop_timeout_ms,
+		.health = c->run->health,
 	};
 
 	if (!run_dir || !cgroup)
@@ -177,6 +179,11 @@ static void start(struct container *c)
 	_cleanup_(err_done) struct err err = {};
 
 	CRASH_POINT(START_BEFORE);
+	if (health_config_error(c)) {
+		(void) err_set(&err, EPROTO, "%s", health_config_error(c));
+		fail_start(c, "DockerClientConfigError", &err);
+		return;
+	}
 	if (container_prepare(c, &err) < 0) {
 		fail_start(c, prepare_error(c), &err);
 		return;
@@ -336,6 +343,7 @@ static void on_started(struct container *c, const struct shim_event *ev)
 	c->pid = ev->pid;
 	c->started_ms = ev->started_ms;
 	c->run->save = true;
+	health_begin(c);
 	container_set_known(c, CONTAINER_RUNNING);
 	if (news)
 		say_running(c);
@@ -422,6 +430,8 @@ void container_drain_shim(struct container *c)
 	while (c->run->shim && (k = shim_next_event(c->run->shim, &ev, &err)) > 0) {
 		if (ev.type == SHIM_STARTED)
 			on_started(c, &ev);
+		else if (ev.type == SHIM_HEALTH)
+			health_on_event(c, &ev);
 		else
 			on_ended(c, &ev);
 	}

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/engine/health.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/payload.h"
 #include "common/fs.h"
@@ -29,6 +30,7 @@
 enum { ETC_FILES = 3, HOSTNAME_BYTES = 256 };
 
 struct bundle {
+	const struct image *image;                            /* borrowed */
 	char *data_dir, *run_dir, *etc_dir, *rootfs, *cgroup; /* owned */
 	char **args, **env;                                   /* owned */
 	char hostname[HOSTNAME_BYTES];
@@ -237,8 +239,7 @@ static void set_network(const struct container *c, struct container_spec *s)
 	}
 }
 
-static int write_spec(const struct container *c, const struct bundle *b, const char *cwd,
-		      struct err *err)
+static int write_spec(struct container *c, const struct bundle *b, const char *cwd, struct err *err)
 {
 	struct container_spec s = {
 		.args = b->args,
@@ -290,7 +291,7 @@ static int write_spec(const struct container *c, const struct bundle *b, const c
 		return err_set(err, ENOMEM, "write config.json");
 	k = fs_write_file_volatile(AT_FDCWD, path, text, strlen(text), 0600, err);
 	explicit_bzero(text, strlen(text));
-	return k;
+	return k < 0 ? k : health_add_probe(c, b->image, spec, b->run_dir, err);
 }
 
 /* ---- the whole ---- */
@@ -332,7 +333,7 @@ static int make(struct container *c, const struct image *image, struct bundle *b
 int bundle_make(struct container *c, const struct image *image, struct err *err)
 {
 	_cleanup_(err_done) struct err mine = {};
-	struct bundle b = {};
+	struct bundle b = { .image = image };
 	int k = make(c, image, &b, &mine);
 
 	bundle_done(&b);

@@ -37,6 +37,7 @@ struct container_run {
 	char *netns_path;                 /* owned; NULL until the namespace is made */
 	struct shim *shim;                /* owned */
 	sd_event_source *shim_io, *timer; /* owned */
+	struct shim_health_rules health;  /* of the start under way */
 	struct shim_event exit;           /* while processes are left */
 	int64_t left_wait_ms;             /* between looks at them */
 };

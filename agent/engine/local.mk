@@ -9,12 +9,15 @@ engine_sources = \
 	agent/engine/decide.c \
 	agent/engine/engine.c \
 	agent/engine/engine.h \
+	agent/engine/health.c \
+	agent/engine/health.h \
 	agent/engine/image-check.c \
 	agent/engine/image-check.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
+	agent/engine/payload-health.c \
 	agent/engine/payload-unsupported.c \
 	agent/engine/payload.c \
 	agent/engine/payload.h \

@@ -239,6 +239,16 @@ static const struct json_field log_fields[] = {
 	{}
 };
 
+static int decode_health_check(const json_t *value, void *dst, const struct json_field *f,
+			       struct err *err)
+{
+	struct health_check *h = dst;
+
+	(void) f;
+	h->given = true;
+	return json_decode(value, payload_health_fields, h, err);
+}
+
 static const struct json_field config_fields[] = {
 	{ "User", json_decode_string, offsetof(struct container, user), false },
 	{ "WorkingDir", json_decode_string, offsetof(struct container, working_directory), false },
@@ -254,6 +264,7 @@ static const struct json_field config_fields[] = {
 	{ "Cmd", decode_strslice, offsetof(struct container, command), false },
 	{ "Entrypoint", decode_strslice, offsetof(struct container, entry_point), false },
 	{ "Env", decode_env, offsetof(struct container, environment), false },
+	{ "HealthCheck", decode_health_check, offsetof(struct container, health_check), false },
 	{ "ExposedPorts", decode_ignored, 0, false },
 	{ "AttachStdin", decode_ignored, 0, false },
 	{ "AttachStdout", decode_ignored, 0, false },
@@ -414,5 +425,5 @@ int payload_settle_container(struct container *c, struct err *err)
 		c->memory_limit_bytes = MAX(c->memory_limit_bytes, MEMORY_MIN_BYTES);
 	c->memory_mib = (c->memory_limit_bytes + MIB - 1) / MIB;
 	c->pids_limit = MAX(c->pids_limit, 0);
-	return settle_log(c, err);
+	return payload_check_health(&c->health_check, err) < 0 ? -EPROTO : settle_log(c, err);
 }

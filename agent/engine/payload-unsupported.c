@@ -62,21 +62,6 @@ static bool not_enabled(const json_t *v)
 	return json_is_object(v);
 }
 
-/* {"Test": ["NONE"]} switches a health check off. */
-static bool no_health_check(const json_t *v)
-{
-	const char *key;
-	json_t *m;
-
-	if (!json_is_object(v))
-		return false;
-	json_object_foreach((json_t *) v, key, m)
-		if (strcasecmp(key, "Test") == 0 && !payload_value_is_empty(m) &&
-		    !text_is_one_of(json_array_get(m, 0), (const char *const[]){ "NONE", NULL }))
-			return false;
-	return true;
-}
-
 static const struct row rows[] = {
 	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
 	{ PAYLOAD_TASK, "associations", NULL },
@@ -92,7 +77,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "secrets", NULL },
 	{ PAYLOAD_CONTAINER, "dependsOn", NULL },
-	{ PAYLOAD_CONTAINER, "healthCheckType", NULL },
 	{ PAYLOAD_CONTAINER, "registryAuthentication", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
 	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
@@ -100,7 +84,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "restartPolicy", not_enabled },
 	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
 
-	{ PAYLOAD_CONFIG, "HealthCheck", no_health_check },
 	{ PAYLOAD_CONFIG, "NetworkDisabled", NULL },
 	{ PAYLOAD_CONFIG, "MacAddress", NULL },
 	{ PAYLOAD_CONFIG, "Volumes", NULL },

@@ -141,6 +141,8 @@ static const struct json_field container_fields[] = {
 	  0, 86400 },
 	{ "stopTimeout", json_decode_i64, offsetof(struct container, stop_timeout_s), false, NULL,
 	  0, 86400 },
+	{ "healthCheckType", json_decode_string, offsetof(struct container, health_check_type),
+	  false },
 	{ "containerArn", json_decode_string, offsetof(struct container, container_arn), false },
 	{ "overrides", decode_overrides, 0, false },
 	{ "dockerConfig", decode_docker_config, 0, false },

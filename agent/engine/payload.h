@@ -46,6 +46,11 @@ bool payload_value_is_empty(const json_t *v);
 /* dependsOn[] and volumesFrom[], for json_decode_array: struct depend, struct volumes_from. */
 extern const struct json_array payload_depends_on, payload_volumes_from;
 
+/* HealthCheck of dockerConfig and of an image: a struct health_check. */
+extern const struct json_field payload_health_fields[];
+int payload_check_health(const struct health_check *h, struct err *err);
+int payload_decode_health_check(const json_t *obj, struct health_check *ret, struct err *err);
+
 /* Lays dockerConfig {config, hostConfig} over @c. */
 int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);
 

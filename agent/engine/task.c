@@ -90,6 +90,17 @@ int task_id_from_arn(const char *arn, char id[256], struct err *err)
 	return 0;
 }
 
+bool container_health_is_tracked(const struct container *c)
+{
+	return c->health_check_type && strcmp(c->health_check_type, "docker") == 0;
+}
+
+void health_check_done(struct health_check *h)
+{
+	h->test = strv_free(h->test);
+	*h = (struct health_check){};
+}
+
 void container_set_error(struct container *c, const char *name, const char *message)
 {
 	if (c->error_name)
@@ -100,12 +111,21 @@ void container_set_error(struct container *c, const char *name, const char *mess
 
 void container_done(struct container *c)
 {
-	char **const texts[] = {
-		&c->name,          &c->image,        &c->user,        &c->working_directory,
-		&c->hostname,      &c->domainname,   &c->stop_signal, &c->log_driver,
-		&c->container_arn, &c->image_digest, &c->image_id,    &c->error_name,
-		&c->error_message, &c->health.output
-	};
+	char **const texts[] = { &c->name,
+				 &c->image,
+				 &c->user,
+				 &c->working_directory,
+				 &c->hostname,
+				 &c->domainname,
+				 &c->stop_signal,
+				 &c->log_driver,
+				 &c->container_arn,
+				 &c->image_digest,
+				 &c->image_id,
+				 &c->error_name,
+				 &c->error_message,
+				 &c->health.output,
+				 &c->health_check_type };
 	char ***const vectors[] = { &c->command,     &c->entry_point, &c->cap_add,
 				    &c->cap_drop,    &c->dns,         &c->dns_search,
 				    &c->dns_options, &c->extra_hosts, &c->group_add,
@@ -121,6 +141,7 @@ void container_done(struct container *c)
 		explicit_bzero(c->environment[i].value, strlen(c->environment[i].value));
 	json_pairs_free(c->environment, c->n_environment);
 	json_pairs_free(c->labels, c->n_labels);
+	health_check_done(&c->health_check);
 	json_pairs_free(c->sysctls, c->n_sysctls);
 	json_pairs_free(c->log_options, c->n_log_options);
 	for (size_t i = 0; i < c->n_ulimits; i++)

@@ -78,6 +78,14 @@ struct volumes_from {
 /* As TCS and the metadata endpoint tell it; HEALTH_NONE: the container has no health check. */
 enum health_status { HEALTH_NONE, HEALTH_UNKNOWN, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
 
+/* As Docker has it; what is 0 or NULL is the image's, else the default. */
+struct health_check {
+	bool given;  /* the definition says something */
+	char **test; /* owned: {"CMD", …}, {"CMD-SHELL", "…"}, {"NONE"} */
+	int64_t interval_ns, timeout_ns, start_period_ns;
+	int retries;
+};
+
 struct container_health {
 	enum health_status status;
 	int64_t since_ms; /* wall clock, of the last change of status; 0: unknown */
@@ -135,6 +143,8 @@ struct container {
 	int64_t log_max_bytes; /* max-size of json-file; 0: never rotated */
 	int log_max_files;     /* max-file, at least 1 */
 	char *container_arn;
+	struct health_check health_check;
+	char *health_check_type; /* "docker": the service hears of the container's health */
 
 	/* state */
 	enum container_status known, desired;
@@ -191,6 +201,10 @@ enum task_status task_status_parse(const char *name);
 
 /* Last component of a task ARN, at most 255 bytes of [A-Za-z0-9_-]; else -EPROTO. */
 int task_id_from_arn(const char *arn, char id[256], struct err *err);
+
+/* Whether the service wants to hear of its health; else probes concern this host alone. */
+bool container_health_is_tracked(const struct container *c);
+void health_check_done(struct health_check *h);
 
 /* Records the first error of a container; later ones are dropped. */
 void container_set_error(struct container *c, const char *name, const char *message);

@@ -275,6 +275,28 @@ static void put_limit(struct buf *b, const void *unused, const struct container 
 				(uint64_t) sampled_memory_limit_bytes(s));
 }
 
+static void put_health(struct buf *b, const struct agent_view *v)
+{
+	prom_family(b, "ecs_container_healthy", "gauge",
+		    "Of containers with a health check: 1 healthy, 0 not, absent while unknown.");
+	for (size_t i = 0; i < v->task_count(v->userdata); i++) {
+		const struct task *t = v->task_at(v->userdata, i);
+
+		for (size_t j = 0; j < t->n_containers; j++) {
+			const struct container *c = &t->containers[j];
+
+			if (c->known == CONTAINER_RUNNING && c->health.status > HEALTH_UNKNOWN)
+				prom_sample_u64(b, "ecs_container_healthy",
+						(struct prom_label[]){ { "task", t->id },
+								       { "family", t->family },
+								       { "container", c->name },
+								       { "id", c->id },
+								       {} },
+						c->health.status == HEALTH_HEALTHY);
+		}
+	}
+}
+
 static void put_containers(struct buf *b, const struct agent_view *v)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(container_families); i++) {
@@ -297,6 +319,7 @@ char *metrics_page(const struct agent_view *v)
 	put_process(&b);
 	put_sessions(&b, &s);
 	put_states(&b, v);
+	put_health(&b, v);
 	put_counters(&b, v->counters);
 	if (v->sampler)
 		put_containers(&b, v);

@@ -36,6 +36,19 @@ static json_t *ports_to_json(const struct container *c)
 	return a;
 }
 
+static json_t *health_to_json(const struct container_health *h)
+{
+	json_t *o = json_object();
+
+	put_text(o, "status", health_status_name(h->status));
+	put_time(o, "since", h->since_ms);
+	if (h->output) {
+		json_object_set_new(o, "exitCode", json_integer(h->exit_code));
+		put_text(o, "output", h->output);
+	}
+	return o;
+}
+
 static json_t *container_to_json(const struct agent_view *v, const struct container *c)
 {
 	_cleanup_(freep) char *log = v->log_path(v->userdata, c);
@@ -59,6 +72,8 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 	json_object_set_new(o, "ports", ports_to_json(c));
 	if (c->has_exit_code)
 		json_object_set_new(o, "exitCode", json_integer(c->exit_code));
+	if (c->health.status != HEALTH_NONE)
+		json_object_set_new(o, "health", health_to_json(&c->health));
 	put_text(o, "error", c->error_name);
 	put_text(o, "errorMessage", c->error_message);
 	put_time(o, "createdAt", c->created_ms);

@@ -167,7 +167,7 @@ teardown() { lab_report; }
 
 @test "what this agent does not advertise is not placed on it" {
 	register unplaceable '[{"name":"main","image":"IMAGE","memory":32,"essential":true,
-		"healthCheck":{"command":["CMD","true"]}}]'
+		"firelensConfiguration":{"type":"fluentbit"}}]'
 	run -0 lab_aws run-task --cluster lab --task-definition unplaceable
 	[ "$(jq -r '.failures[0].reason' <<<"$output")" = ATTRIBUTE ]
 }

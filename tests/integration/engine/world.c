@@ -377,3 +377,16 @@ bool world_gets_clean(void)
 	}
 	return false;
 }
+
+bool world_stop_all(void)
+{
+	for (size_t i = 0; i < engine_task_count(world.engine); i++)
+		(void) engine_stop_task(world.engine, engine_task_at(world.engine, i)->arn, NULL,
+					NULL, NULL);
+	for (size_t i = 0; i < engine_task_count(world.engine); i++)
+		for (int64_t j = 0;
+		     j < patiently(500) && engine_task_at(world.engine, i)->known != TASK_STOPPED;
+		     j++)
+			world_turn(20);
+	return world_gets_clean();
+}

@@ -55,3 +55,6 @@ bool world_is_spotless(void);
 
 /* Runs the loop until world_is_clean(). */
 bool world_gets_clean(void);
+
+/* Stops every task, waits for that, and says whether all is clean after it. */
+bool world_stop_all(void);

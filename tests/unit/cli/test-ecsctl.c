@@ -151,6 +151,35 @@ static void ps_tells_status_ports_and_waiting(void **state _unused_)
 	sink_close(&s);
 }
 
+static void ps_tells_the_health(void **state _unused_)
+{
+	static const struct {
+		const char *health, *want;
+	} cases[] = { { "", "Up 3 minutes" },
+		      { ",\"health\":{\"status\":\"HEALTHY\"}", "Up 3 minutes (healthy)" },
+		      { ",\"health\":{\"status\":\"UNHEALTHY\"}", "Up 3 minutes (unhealthy)" },
+		      { ",\"health\":{\"status\":\"UNKNOWN\"}",
+			"Up 3 minutes (health: starting)" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(freep) char *text = NULL;
+		_cleanup_(json_decrefp) json_t *answer = NULL;
+		struct sink s;
+
+		assert_true(asprintf(&text,
+				     "{\"tasks\":[{\"id\":\"1\",\"containers\":[{\"name\":\"a\","
+				     "\"lastStatus\":\"RUNNING\",\"desiredStatus\":\"RUNNING\","
+				     "\"startedAt\":\"2025-05-09T14:44:58Z\"%s}]}]}",
+				     cases[i].health) > 0);
+		answer = json_loads(text, 0, NULL);
+		sink_open(&s);
+		print_ps(answer, false, NOW_MS, s.f);
+		assert_non_null(strstr(sink_text(&s), cases[i].want));
+		assert_int_equal(strchr(sink_text(&s), '(') != NULL, i > 0);
+		sink_close(&s);
+	}
+}
+
 static void ps_without_tasks_is_its_headings(void **state _unused_)
 {
 	_cleanup_(json_decrefp) json_t *answer = json_loads("{\"tasks\":[]}", 0, NULL);
@@ -275,6 +304,7 @@ int main(void)
 		cmocka_unit_test(control_bytes_cannot_reach_the_terminal),
 		cmocka_unit_test(sizes_and_ages_are_short),
 		cmocka_unit_test(ps_tells_status_ports_and_waiting),
+		cmocka_unit_test(ps_tells_the_health),
 		cmocka_unit_test(ps_without_tasks_is_its_headings),
 		cmocka_unit_test(stats_leave_out_what_is_not_known),
 		cmocka_unit_test(targets_are_split_at_the_container),

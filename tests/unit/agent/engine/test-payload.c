@@ -127,6 +127,58 @@ static void docker_config_is_laid_over_the_members(void **state _unused_)
 	assert_int_equal(c->log_max_files, 3);
 }
 
+static void a_health_check_is_decoded(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t =
+		good("", ",\"healthCheckType\":\"docker\",\"dockerConfig\":{\"config\":"
+			 "\"{\\\"HealthCheck\\\":{\\\"Test\\\":[\\\"CMD-SHELL\\\",\\\"a "
+			 "b\\\"],"
+			 "\\\"Interval\\\":5000000000,\\\"Timeout\\\":2000000000,"
+			 "\\\"StartPeriod\\\":1000000,\\\"Retries\\\":7}}\"}");
+	_cleanup_(task_freep) struct task *none = good("", "");
+	const struct health_check *h = &t->containers[0].health_check;
+
+	assert_true(h->given && container_health_is_tracked(&t->containers[0]));
+	assert_string_equal(h->test[0], "CMD-SHELL");
+	assert_string_equal(h->test[1], "a b");
+	assert_int_equal(h->interval_ns, 5000000000LL);
+	assert_int_equal(h->timeout_ns, 2000000000LL);
+	assert_int_equal(h->start_period_ns, 1000000);
+	assert_int_equal(h->retries, 7);
+	assert_false(none->containers[0].health_check.given ||
+		     container_health_is_tracked(&none->containers[0]));
+}
+
+static void a_bad_health_check_is_named(void **state _unused_)
+{
+	static const struct {
+		const char *check, *complaint;
+	} cases[] = {
+		{ "\\\"Test\\\":[\\\"RUN\\\",\\\"x\\\"]",
+		  "HealthCheck: Test: 'RUN' is none of CMD, CMD-SHELL and NONE" },
+		{ "\\\"Test\\\":[\\\"CMD\\\"]", "HealthCheck: Test: CMD without a command" },
+		{ "\\\"Test\\\":[\\\"CMD-SHELL\\\",\\\"a\\\",\\\"b\\\"]",
+		  "HealthCheck: Test: CMD-SHELL takes one command, not 2" },
+		{ "\\\"Interval\\\":999999", "HealthCheck: Interval: 999999 ns is below 1 ms" },
+		{ "\\\"Retries\\\":-1",
+		  "dockerConfig: config: HealthCheck: Retries: -1 is outside 0..2147483647" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(err_done) struct err err = {};
+		_cleanup_(freep) char *members = NULL;
+		struct task *t = NULL;
+
+		assert_true(
+			asprintf(&members,
+				 ",\"dockerConfig\":{\"config\":\"{\\\"HealthCheck\\\":{%s}}\"}",
+				 cases[i].check) > 0);
+		assert_int_equal(decode("", members, &t, &err), -EPROTO);
+		assert_non_null(strstr(err.msg, cases[i].complaint));
+		assert_null(t);
+	}
+}
+
 static void overrides_replace_the_command(void **state _unused_)
 {
 	_cleanup_(task_freep) struct task *a =
@@ -195,11 +247,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  ENOTSUP },
 		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Brandnew\\\":7}\"}",
 		  "containers[0]: dockerConfig: hostConfig: Brandnew: not supported by this build",
-		  ENOTSUP },
-		{ "",
-		  ",\"dockerConfig\":{\"config\":\"{\\\"HealthCheck\\\":{\\\"Test\\\":[\\\"CMD\\\","
-		  "\\\"x\\\"]}}\"}",
-		  "containers[0]: dockerConfig: config: HealthCheck: not supported by this build",
 		  ENOTSUP },
 		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Init\\\":true}\"}",
 		  "containers[0]: dockerConfig: hostConfig: Init: not supported by this build",
@@ -346,6 +393,8 @@ int main(void)
 		cmocka_unit_test(what_it_asks_for_arrives),
 		cmocka_unit_test(an_ordinary_task_gets_defaults),
 		cmocka_unit_test(docker_config_is_laid_over_the_members),
+		cmocka_unit_test(a_health_check_is_decoded),
+		cmocka_unit_test(a_bad_health_check_is_named),
 		cmocka_unit_test(overrides_replace_the_command),
 		cmocka_unit_test(empty_wishes_are_no_wishes),
 		cmocka_unit_test(what_cannot_be_done_is_named),
