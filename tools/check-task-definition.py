@@ -34,7 +34,8 @@ def rows():
         if len(cells) == 4 and cells[1] == "supported":
             prefix = cells[0].strip("`") + "." if cells[0].startswith("`") else ""
         elif len(cells) == 4 and cells[0].startswith("`"):
-            yield prefix + cells[0].strip("`"), cells[1], [t for t in cells[3].split(", ") if t]
+            for name in cells[0].split(", "):
+                yield prefix + name.strip("`"), cells[1], [t for t in cells[3].split(", ") if t]
 
 
 def main():

@@ -105,7 +105,7 @@ static void choose_hostname(const struct container *c, struct bundle *b)
 {
 	if (c->hostname && *c->hostname)
 		(void) snprintf(b->hostname, sizeof(b->hostname), "%s", c->hostname);
-	else if (c->network_mode != NETWORK_HOST ||
+	else if ((c->network_mode != NETWORK_HOST && c->docker.uts != NAMESPACE_HOST) ||
 		 gethostname(b->hostname, sizeof(b->hostname)) < 0)
 		(void) snprintf(b->hostname, sizeof(b->hostname), "%.12s", c->id);
 	b->hostname[sizeof(b->hostname) - 1] = '\0';
@@ -264,8 +264,6 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 		.n_mounts = b->n_mounts,
 		.sysctls = c->sysctls,
 		.n_sysctls = c->n_sysctls,
-		.annotations = c->labels,
-		.n_annotations = c->n_labels,
 		.cgroups_path = b->cgroup,
 		.cgroup_v2 = cgroup_mode() == CGROUP_V2,
 		.memory_limit_bytes = c->memory_limit_bytes,
@@ -278,10 +276,13 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 		.oom_score_adj = c->oom_score_adj,
 		.unconfined_seccomp = c->unconfined_seccomp,
 	};
+	_cleanup_(docker_scratch_freep) struct docker_scratch *scratch = NULL;
 	_cleanup_(json_decrefp) json_t *spec = NULL;
 	_cleanup_(freep) char *text = NULL, *path = path_join("%s/config.json", b->run_dir);
-	int k;
+	int k = docker_options_apply(c, &s, &scratch, err);
 
+	if (k < 0)
+		return k;
 	set_network(c, &s);
 	k = spec_build(&s, &spec, err);
 	if (k < 0)

@@ -7,6 +7,9 @@ engine_sources = \
 	agent/engine/cleanup.c \
 	agent/engine/crash.h \
 	agent/engine/decide.c \
+	agent/engine/docker-options.c \
+	agent/engine/docker-options.h \
+	agent/engine/docker-security.c \
 	agent/engine/engine.c \
 	agent/engine/engine.h \
 	agent/engine/health.c \

@@ -182,27 +182,6 @@ static int decode_network_mode(const json_t *value, void *dst, const struct json
 	return 0;
 }
 
-static int apply_security_opt(struct container *c, const char *s, struct err *err)
-{
-	if (strncmp(s, "no-new-privileges", 17) == 0 && (!s[17] || strchr(":=", s[17]))) {
-		const char *v = s[17] ? s + 18 : "true";
-
-		if (strcmp(v, "true") != 0 && strcmp(v, "false") != 0)
-			return err_set(err, EPROTO, "'%.64s' is neither true nor false", s);
-		c->no_new_privileges = v[0] == 't';
-		return 0;
-	}
-	if (strcmp(s, "seccomp=unconfined") == 0 || strcmp(s, "seccomp:unconfined") == 0) {
-		c->unconfined_seccomp = true;
-		return 0;
-	}
-	if (strcmp(s, "seccomp=builtin") == 0 || strcmp(s, "apparmor=unconfined") == 0 ||
-	    strcmp(s, "apparmor:unconfined") == 0 || strcmp(s, "label=disable") == 0 ||
-	    strcmp(s, "label:disable") == 0)
-		return 0; /* what holds here anyway */
-	return err_set(err, ENOTSUP, "'%.64s' is not supported by this build", s);
-}
-
 static int decode_security_opt(const json_t *value, void *dst, const struct json_field *f,
 			       struct err *err)
 {
@@ -210,7 +189,7 @@ static int decode_security_opt(const json_t *value, void *dst, const struct json
 	int k = json_decode_strv(value, &list, f, err);
 
 	for (char **s = list; k == 0 && s && *s; s++)
-		k = apply_security_opt(dst, *s, err);
+		k = docker_security_option(dst, *s, err);
 	return k;
 }
 
@@ -321,7 +300,7 @@ static bool known(const struct json_field *fields, const char *key)
 }
 
 static int overlay(const char *text, enum payload_place place, const struct json_field *fields,
-		   struct container *c, struct err *err)
+		   const struct json_field *more, struct container *c, struct err *err)
 {
 	_cleanup_(json_decrefp) json_t *obj = NULL;
 	const char *key;
@@ -337,9 +316,11 @@ static int overlay(const char *text, enum payload_place place, const struct json
 		k = payload_check_unsupported(place, obj, err);
 	json_object_foreach(obj, key, v)
 		if (k == 0 && !payload_value_is_empty(v) && !known(fields, key) &&
-		    !payload_key_is_unsupported(place, key))
+		    !known(more, key) && !payload_key_is_unsupported(place, key))
 			k = err_set(err, ENOTSUP, "%.64s: not supported by this build", key);
-	return k < 0 ? k : json_decode(obj, fields, c, err);
+	if (k == 0)
+		k = json_decode(obj, fields, c, err);
+	return k < 0 ? k : json_decode(obj, more, c, err);
 }
 
 /* ---- log driver ---- */
@@ -406,9 +387,11 @@ int payload_decode_docker_config(const json_t *obj, struct container *c, struct 
 	int64_t cpu_shares = c->cpu_shares;
 	int k = json_decode(obj, fields, &d, err);
 
-	if (k == 0 && overlay(d.config, PAYLOAD_CONFIG, config_fields, c, err) < 0)
+	if (k == 0 &&
+	    overlay(d.config, PAYLOAD_CONFIG, config_fields, docker_config_fields, c, err) < 0)
 		k = err_wrap(err, "config");
-	if (k == 0 && overlay(d.host_config, PAYLOAD_HOST_CONFIG, host_config_fields, c, err) < 0)
+	if (k == 0 && overlay(d.host_config, PAYLOAD_HOST_CONFIG, host_config_fields,
+			      docker_host_fields, c, err) < 0)
 		k = err_wrap(err, "hostConfig");
 	if (c->cpu_shares == 0) /* 0 in hostConfig means: not said */
 		c->cpu_shares = cpu_shares;
@@ -425,5 +408,7 @@ int payload_settle_container(struct container *c, struct err *err)
 		c->memory_limit_bytes = MAX(c->memory_limit_bytes, MEMORY_MIN_BYTES);
 	c->memory_mib = (c->memory_limit_bytes + MIB - 1) / MIB;
 	c->pids_limit = MAX(c->pids_limit, 0);
-	return payload_check_health(&c->health_check, err) < 0 ? -EPROTO : settle_log(c, err);
+	if (payload_check_health(&c->health_check, err) < 0 || docker_options_settle(c, err) < 0)
+		return -EPROTO;
+	return settle_log(c, err);
 }

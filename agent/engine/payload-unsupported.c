@@ -25,22 +25,6 @@ static bool text_is_one_of(const json_t *v, const char *const *texts)
 	return false;
 }
 
-static bool is_private(const json_t *v)
-{
-	return text_is_one_of(v, (const char *const[]){ "private", NULL });
-}
-
-/* An IPC namespace of its own is what every container has here; nobody can ask to share it yet. */
-static bool is_own_ipc(const json_t *v)
-{
-	return text_is_one_of(v, (const char *const[]){ "private", "shareable", NULL });
-}
-
-static bool is_runc(const json_t *v)
-{
-	return text_is_one_of(v, (const char *const[]){ "runc", "io.containerd.runc.v2", NULL });
-}
-
 /* Docker's: {"Name": "no"} or "". */
 static bool never_restarts(const json_t *v)
 {
@@ -65,8 +49,6 @@ static bool not_enabled(const json_t *v)
 static const struct row rows[] = {
 	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
 	{ PAYLOAD_TASK, "associations", NULL },
-	{ PAYLOAD_TASK, "pidMode", NULL },
-	{ PAYLOAD_TASK, "ipcMode", NULL },
 	{ PAYLOAD_TASK, "proxyConfiguration", NULL },
 	{ PAYLOAD_TASK, "attachments", NULL },
 	{ PAYLOAD_TASK, "roleCredentials", NULL },
@@ -84,16 +66,11 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "restartPolicy", not_enabled },
 	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
 
-	{ PAYLOAD_CONFIG, "NetworkDisabled", NULL },
 	{ PAYLOAD_CONFIG, "MacAddress", NULL },
 	{ PAYLOAD_CONFIG, "Volumes", NULL },
-	{ PAYLOAD_CONFIG, "OnBuild", NULL },
 
-	{ PAYLOAD_HOST_CONFIG, "Devices", NULL },
 	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL },
-	{ PAYLOAD_HOST_CONFIG, "DeviceCgroupRules", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Init", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Tmpfs", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Mounts", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Binds", NULL },
 	{ PAYLOAD_HOST_CONFIG, "VolumesFrom", NULL },
@@ -101,35 +78,12 @@ static const struct row rows[] = {
 	{ PAYLOAD_HOST_CONFIG, "Links", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PortBindings", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL },
-	{ PAYLOAD_HOST_CONFIG, "PidMode", is_private },
-	{ PAYLOAD_HOST_CONFIG, "IpcMode", is_own_ipc },
-	{ PAYLOAD_HOST_CONFIG, "UTSMode", is_private },
-	{ PAYLOAD_HOST_CONFIG, "UsernsMode", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CgroupnsMode", is_private },
-	{ PAYLOAD_HOST_CONFIG, "CgroupParent", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Cgroup", NULL },
-	{ PAYLOAD_HOST_CONFIG, "OomKillDisable", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Runtime", is_runc },
 	{ PAYLOAD_HOST_CONFIG, "StorageOpt", NULL },
 	{ PAYLOAD_HOST_CONFIG, "RestartPolicy", never_restarts },
-	{ PAYLOAD_HOST_CONFIG, "AutoRemove", NULL },
 	{ PAYLOAD_HOST_CONFIG, "KernelMemory", NULL },
-	{ PAYLOAD_HOST_CONFIG, "NanoCpus", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpuPeriod", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpuQuota", NULL },
 	{ PAYLOAD_HOST_CONFIG, "CpuRealtimePeriod", NULL },
 	{ PAYLOAD_HOST_CONFIG, "CpuRealtimeRuntime", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpusetCpus", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpusetMems", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioWeight", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioWeightDevice", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceReadBps", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceWriteBps", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceReadIOps", NULL },
-	{ PAYLOAD_HOST_CONFIG, "BlkioDeviceWriteIOps", NULL },
-	{ PAYLOAD_HOST_CONFIG, "MaskedPaths", NULL },
-	{ PAYLOAD_HOST_CONFIG, "ReadonlyPaths", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Annotations", NULL },
 };
 
 static bool is_empty(const json_t *v, int depth)

@@ -261,6 +261,8 @@ static const struct json_field task_fields[] = {
 	{ "cpu", json_decode_double, offsetof(struct task, cpu), false },
 	{ "memory", json_decode_i64, offsetof(struct task, memory_mib), false, NULL, 0, 1 << 26 },
 	{ "networkMode", decode_network_mode, offsetof(struct task, network_mode), false },
+	{ "pidMode", docker_decode_pid_mode, offsetof(struct task, pid_mode), false },
+	{ "ipcMode", docker_decode_ipc_mode, offsetof(struct task, ipc_mode), false },
 	{ "executionRoleCredentials", decode_credentials_id,
 	  offsetof(struct task, execution_credentials_id), false },
 	{ "roleCredentials", decode_credentials_id, offsetof(struct task, role_credentials_id),
@@ -453,6 +455,8 @@ int payload_decode_task(const json_t *obj, struct task **ret, struct err *err)
 		k = finish_container(t, i, err);
 	if (k == 0)
 		k = settle_network_mode(t, err);
+	if (k == 0)
+		k = docker_settle_task(t, err);
 	if (k < 0)
 		return k;
 	/* The one other wish that counts; the rest of the ladder is ours to climb. */

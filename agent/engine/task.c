@@ -140,6 +140,7 @@ void container_done(struct container *c)
 	for (size_t i = 0; i < c->n_environment; i++) /* may hold what people call configuration */
 		explicit_bzero(c->environment[i].value, strlen(c->environment[i].value));
 	json_pairs_free(c->environment, c->n_environment);
+	docker_options_done(&c->docker);
 	json_pairs_free(c->labels, c->n_labels);
 	health_check_done(&c->health_check);
 	json_pairs_free(c->sysctls, c->n_sysctls);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/engine/docker-options.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/json.h"
@@ -145,6 +146,7 @@ struct container {
 	char *container_arn;
 	struct health_check health_check;
 	char *health_check_type; /* "docker": the service hears of the container's health */
+	struct docker_options docker; /* the rarer wishes */
 
 	/* state */
 	enum container_status known, desired;
@@ -173,6 +175,7 @@ struct task {
 	double cpu;         /* vCPU, 0: no task limit */
 	int64_t memory_mib; /* 0: none */
 	enum network_mode network_mode;
+	enum namespace_mode pid_mode, ipc_mode; /* DEFAULT: as each container says */
 	struct container *containers; /* owned; none when the task was refused */
 	size_t n_containers;
 	char *execution_credentials_id, *role_credentials_id;

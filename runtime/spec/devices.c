@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -145,6 +146,33 @@ static int append_requested(const struct spec_device *d, size_t i, json_t *nodes
 	return append_node(nodes, rules, &st, inside, permissions);
 }
 
+/* "c 10:* rw": type, major and minor or '*', some of r, w and m. */
+static int append_rule_text(const char *text, size_t i, json_t *to, struct err *err)
+{
+	char type = 0, major_text[16] = "", minor_text[16] = "", access[4] = "", end = 0;
+	int n = sscanf(text, "%c %15[0-9*]:%15[0-9*] %3[rwm]%c", &type, major_text, minor_text,
+		       access, &end);
+	const char type_text[2] = { type, '\0' };
+	bool any_major = strcmp(major_text, "*") == 0, any_minor = strcmp(minor_text, "*") == 0;
+
+	if (n != 4 || !strchr("abc", type) || (!any_major && strchr(major_text, '*')) ||
+	    (!any_minor && strchr(minor_text, '*')))
+		return err_set(err, EINVAL,
+			       "deviceCgroupRules[%zu]: '%.64s' is not of the form 'c 10:* rwm'", i,
+			       text);
+	return append_rule(to, true, type_text, any_major ? -1 : atoi(major_text),
+			   any_minor ? -1 : atoi(minor_text), access);
+}
+
+int spec_device_rules(char *const *rules, json_t *to, struct err *err)
+{
+	int k = 0;
+
+	for (size_t i = 0; rules && rules[i] && k == 0; i++)
+		k = append_rule_text(rules[i], i, to, err);
+	return k;
+}
+
 int spec_devices(const struct container_spec *s, json_t **ret_nodes, json_t **ret_rules,
 		 struct err *err)
 {
@@ -160,6 +188,8 @@ int spec_devices(const struct container_spec *s, json_t **ret_nodes, json_t **re
 	}
 	for (size_t i = 0; i < s->n_devices && k == 0; i++)
 		k = append_requested(&s->devices[i], i, nodes, rules, err);
+	if (k == 0)
+		k = spec_device_rules(s->device_rules, rules, err);
 	if (k < 0)
 		return err && err->code ? k : err_set(err, ENOMEM, "devices");
 	*ret_nodes = TAKE_PTR(nodes);

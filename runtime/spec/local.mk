@@ -3,6 +3,7 @@ libruntime_a_SOURCES += \
 	runtime/spec/caps.c runtime/spec/caps.h \
 	runtime/spec/command.c \
 	runtime/spec/devices.c \
+	runtime/spec/limits.c \
 	runtime/spec/mounts.c \
 	runtime/spec/parts.h \
 	runtime/spec/process.c \

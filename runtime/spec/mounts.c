@@ -146,6 +146,9 @@ static int append(json_t *mounts, const struct spec_mount *m, const char *option
 
 static bool is_replaced(const struct container_spec *s, const char *destination)
 {
+	for (size_t i = 0; i < s->n_tmpfs; i++)
+		if (same_path(s->tmpfs[i].key, destination))
+			return true;
 	for (size_t i = 0; i < s->n_mounts; i++)
 		if (s->mounts[i].destination && same_path(s->mounts[i].destination, destination))
 			return true;
@@ -156,8 +159,7 @@ static int append_standard(json_t *mounts, const struct container_spec *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(standard); i++) {
 		struct spec_mount m = standard[i];
-		bool shm = strcmp(m.destination, "/dev/shm") == 0,
-		     queue = strcmp(m.destination, "/dev/mqueue") == 0;
+		bool shm = strcmp(m.destination, "/dev/shm") == 0;
 		char options[128];
 
 		(void) snprintf(options, sizeof(options), "%s", m.options);
@@ -167,7 +169,14 @@ static int append_standard(json_t *mounts, const struct container_spec *s)
 								       : SHM_DEFAULT_BYTES));
 		if (s->privileged && strncmp(m.destination, "/sys", 4) == 0)
 			(void) snprintf(options, sizeof(options), "rw,nosuid,noexec,nodev");
-		if ((shm || queue) && s->ipcns == SPEC_NS_HOST) {
+		if (shm && s->no_shm)
+			continue;
+		if (shm && s->shm_path) {
+			m.source = s->shm_path;
+			m.type = "bind";
+			(void) snprintf(options, sizeof(options), "rbind,nosuid,noexec,nodev");
+		}
+		if (shm && s->ipcns == SPEC_NS_HOST) {
 			m.source = m.destination;
 			m.type = "bind";
 			(void) snprintf(options, sizeof(options), "rbind,nosuid,noexec,nodev");
@@ -209,27 +218,45 @@ static int compare_depth(const void *a, const void *b)
 	return (*x > *y) - (*x < *y); /* stable */
 }
 
-int spec_mounts(const struct container_spec *s, json_t **ret, struct err *err)
+/* A mount on a parent would hide one on its child that came before: sorted, parents first. */
+static int sort_mounts(const struct container_spec *s, const struct spec_mount **sorted,
+		       struct spec_mount *tmpfs, struct err *err)
 {
-	_cleanup_(freep) const struct spec_mount **sorted =
-		calloc(s->n_mounts + 1, sizeof(*sorted));
-	json_auto_t *mounts = json_array();
-	int k;
-
-	if (s->n_mounts > MOUNTS_MAX)
-		return err_set(err, EINVAL, "mounts: %zu are more than %d", s->n_mounts,
-			       MOUNTS_MAX);
-	if (!sorted || !mounts || append_standard(mounts, s) < 0)
-		return err_set(err, ENOMEM, "mounts");
 	for (size_t i = 0; i < s->n_mounts; i++) {
-		k = check(&s->mounts[i], i, err);
-		if (k < 0)
-			return k;
+		if (check(&s->mounts[i], i, err) < 0)
+			return -EINVAL;
 		sorted[i] = &s->mounts[i];
 	}
-	/* A mount on a parent would hide one on its child that came before. */
-	qsort(sorted, s->n_mounts, sizeof(*sorted), compare_depth);
-	for (size_t i = 0; i < s->n_mounts; i++)
+	for (size_t i = 0; i < s->n_tmpfs; i++) {
+		tmpfs[i] =
+			(struct spec_mount){ "tmpfs", s->tmpfs[i].key, "tmpfs", s->tmpfs[i].value };
+		if (check(&tmpfs[i], i, err) < 0)
+			return err_wrap(err, "tmpfs");
+		for (size_t j = 0; j < s->n_mounts; j++)
+			if (same_path(s->mounts[j].destination, tmpfs[i].destination))
+				return err_set(err, EINVAL,
+					       "tmpfs[%zu]: duplicate mount point '%.100s'", i,
+					       tmpfs[i].destination);
+		sorted[s->n_mounts + i] = &tmpfs[i];
+	}
+	qsort(sorted, s->n_mounts + s->n_tmpfs, sizeof(*sorted), compare_depth);
+	return 0;
+}
+
+int spec_mounts(const struct container_spec *s, json_t **ret, struct err *err)
+{
+	size_t n = s->n_mounts + s->n_tmpfs;
+	_cleanup_(freep) const struct spec_mount **sorted = calloc(n + 1, sizeof(*sorted));
+	_cleanup_(freep) struct spec_mount *tmpfs = calloc(s->n_tmpfs + 1, sizeof(*tmpfs));
+	json_auto_t *mounts = json_array();
+
+	if (n > MOUNTS_MAX)
+		return err_set(err, EINVAL, "mounts: %zu are more than %d", n, MOUNTS_MAX);
+	if (!sorted || !tmpfs || !mounts || append_standard(mounts, s) < 0)
+		return err_set(err, ENOMEM, "mounts");
+	if (sort_mounts(s, sorted, tmpfs, err) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
 		if (append(mounts, sorted[i], sorted[i]->options ? sorted[i]->options : "") < 0)
 			return err_set(err, ENOMEM, "mounts");
 	*ret = TAKE_PTR(mounts);

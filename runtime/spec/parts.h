@@ -18,6 +18,13 @@ const char *spec_root_propagation(const struct container_spec *s);
 int spec_devices(const struct container_spec *s, json_t **ret_nodes, json_t **ret_rules,
 		 struct err *err);
 
+/* Adds rules of the form "c 10:* rw". */
+int spec_device_rules(char *const *rules, json_t *to, struct err *err);
+
+/* cpu and blockIO members of resources, when something of them is asked for. */
+int spec_cpu(const struct container_spec *s, json_t *resources, struct err *err);
+int spec_block_io(const struct container_spec *s, json_t *resources, struct err *err);
+
 int spec_resources(const struct container_spec *s, json_t *rules, json_t **ret, struct err *err);
 int spec_sysctls(const struct container_spec *s, json_t **ret, struct err *err);
 int spec_process(const struct container_spec *s, uint64_t caps, json_t **ret, struct err *err);

@@ -114,6 +114,11 @@ static int check_cwd(const char *cwd, struct err *err)
 	return 0;
 }
 
+static int set_label(json_t *process, const char *key, const char *value)
+{
+	return value ? json_object_set_new(process, key, json_string(value)) : 0;
+}
+
 int spec_process(const struct container_spec *s, uint64_t caps, json_t **ret, struct err *err)
 {
 	json_auto_t *args = NULL, *env = NULL, *user = NULL, *rlimits = NULL;
@@ -137,5 +142,11 @@ int spec_process(const struct container_spec *s, uint64_t caps, json_t **ret, st
 			 "user", user, "args", args, "env", env, "cwd", cwd, "capabilities",
 			 build_capabilities(caps), "rlimits", rlimits, "noNewPrivileges",
 			 s->no_new_privileges, "oomScoreAdj", s->oom_score_adj);
-	return *ret ? 0 : err_set(err, ENOMEM, "process");
+	if (!*ret || set_label(*ret, "apparmorProfile", s->apparmor_profile) < 0 ||
+	    set_label(*ret, "selinuxLabel", s->selinux_label) < 0) {
+		json_decref(*ret);
+		*ret = NULL;
+		return err_set(err, ENOMEM, "process");
+	}
+	return 0;
 }

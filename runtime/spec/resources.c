@@ -34,6 +34,10 @@ static int check_memory(const struct container_spec *s, struct err *err)
 	if (s->memory_swap_bytes > 0 && s->memory_swap_bytes < s->memory_limit_bytes)
 		return err_set(err, EINVAL, "memorySwap: %lld is below the memory limit %lld",
 			       (long long) s->memory_swap_bytes, (long long) s->memory_limit_bytes);
+	if (s->memory_swap_bytes > 0 && s->memory_limit_bytes == 0)
+		return err_set(err, EINVAL, "memorySwap: there is no memory limit beside it");
+	if (s->oom_kill_disable && s->cgroup_v2)
+		return err_set(err, EINVAL, "oomKillDisable: cgroup v2 has no such switch");
 	if (s->memory_swap_bytes < -1 || s->swappiness < -1 || s->swappiness > 100)
 		return err_set(err, EINVAL, "memorySwap, swappiness: outside -1.., -1..100");
 	return 0;
@@ -59,6 +63,8 @@ static json_t *build_memory(const struct container_spec *s)
 						 : 2 * s->memory_limit_bytes);
 	if (s->swappiness >= 0 && !s->cgroup_v2)
 		set_integer(m, "swappiness", s->swappiness);
+	if (s->oom_kill_disable)
+		(void) json_object_set_new(m, "disableOOMKiller", json_true());
 	return m;
 }
 
@@ -69,9 +75,6 @@ int spec_resources(const struct container_spec *s, json_t *rules, json_t **ret, 
 
 	if (k < 0)
 		return k;
-	if (s->cpu_shares != 0 && (s->cpu_shares < 2 || s->cpu_shares > 262144))
-		return err_set(err, EINVAL, "cpuShares: %lld is outside 2..262144",
-			       (long long) s->cpu_shares);
 	if (s->pids_limit < 0)
 		return err_set(err, EINVAL, "pidsLimit: negative");
 	memory = build_memory(s);
@@ -79,9 +82,11 @@ int spec_resources(const struct container_spec *s, json_t *rules, json_t **ret, 
 		return err_set(err, ENOMEM, "resources");
 	if (json_object_size(memory) > 0)
 		(void) json_object_set(r, "memory", memory);
-	if (s->cpu_shares > 0)
-		(void) json_object_set_new(
-			r, "cpu", json_pack("{s:I}", "shares", (json_int_t) s->cpu_shares));
+	k = spec_cpu(s, r, err);
+	if (k == 0)
+		k = spec_block_io(s, r, err);
+	if (k < 0)
+		return k;
 	if (s->pids_limit > 0)
 		(void) json_object_set_new(r, "pids",
 					   json_pack("{s:I}", "limit", (json_int_t) s->pids_limit));
@@ -106,6 +111,8 @@ static bool may_set(const struct container_spec *s, const char *key)
 		return false;
 	if (starts_with(key, "net."))
 		return s->netns != SPEC_NS_HOST;
+	if (strcmp(key, "kernel.domainname") == 0)
+		return s->utsns != SPEC_NS_HOST;
 	if (s->ipcns == SPEC_NS_HOST)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(ipc); i++)
@@ -127,7 +134,7 @@ static int set_default_sysctls(const struct container_spec *s, json_t *to)
 	    access("/proc/sys/net/ipv4/ping_group_range", F_OK) == 0)
 		k = json_object_set_new(to, "net.ipv4.ping_group_range",
 					json_string("0 2147483647"));
-	if (k == 0 && s->domainname && *s->domainname)
+	if (k == 0 && s->domainname && *s->domainname && s->utsns != SPEC_NS_HOST)
 		k = json_object_set_new(to, "kernel.domainname", json_string(s->domainname));
 	return k;
 }

@@ -29,6 +29,25 @@ static json_t *string_array(const char *const *v, size_t n)
 	return list;
 }
 
+/* Paths that a container asks for replace Docker's; nothing is masked in a privileged one. */
+static int add_paths(json_t *l, const char *key, char *const *asked, const char *const *fallback,
+		     size_t n, bool privileged, struct err *err)
+{
+	size_t n_asked = 0;
+
+	for (; asked && asked[n_asked]; n_asked++)
+		if (!spec_path_is_clean(asked[n_asked]))
+			return err_set(err, EINVAL, "%s[%zu]: '%.100s' is no absolute path", key,
+				       n_asked, asked[n_asked]);
+	if (!asked && privileged)
+		return 0;
+	return json_object_set_new(l, key,
+				   asked ? string_array((const char *const *) asked, n_asked)
+					 : string_array(fallback, n)) < 0
+		       ? err_set(err, ENOMEM, "%s", key)
+		       : 0;
+}
+
 static int append_namespace(json_t *list, const char *type, enum spec_namespace_mode mode,
 			    const char *path)
 {
@@ -49,16 +68,16 @@ static int build_namespaces(const struct container_spec *s, json_t **ret, struct
 
 	if (s->netns == SPEC_NS_PATH && (!s->netns_path || *s->netns_path != '/'))
 		return err_set(err, EINVAL, "netns_path: not an absolute path");
-	if (s->pidns == SPEC_NS_PATH || s->ipcns == SPEC_NS_PATH)
-		return err_set(err, EINVAL,
-			       "pidMode, ipcMode: joining another container's is not supported");
+	if (s->pidns == SPEC_NS_PATH && (!s->pidns_path || *s->pidns_path != '/'))
+		return err_set(err, EINVAL, "pidns_path: not an absolute path");
+	if (s->ipcns == SPEC_NS_PATH && (!s->ipcns_path || *s->ipcns_path != '/'))
+		return err_set(err, EINVAL, "ipcns_path: not an absolute path");
 	k = append_namespace(list, "mount", SPEC_NS_PRIVATE, NULL) |
-	    append_namespace(list, "uts", SPEC_NS_PRIVATE, NULL) |
-	    append_namespace(list, "pid", s->pidns, NULL) |
-	    append_namespace(list, "ipc", s->ipcns, NULL) |
+	    append_namespace(list, "uts", s->utsns, NULL) |
+	    append_namespace(list, "pid", s->pidns, s->pidns_path) |
+	    append_namespace(list, "ipc", s->ipcns, s->ipcns_path) |
 	    append_namespace(list, "network", s->netns, s->netns_path) |
-	    append_namespace(list, "cgroup",
-			     s->cgroup_v2 && !s->privileged ? SPEC_NS_PRIVATE : SPEC_NS_HOST, NULL);
+	    append_namespace(list, "cgroup", s->cgroupns, NULL);
 	if (k < 0)
 		return err_set(err, ENOMEM, "namespaces");
 	*ret = TAKE_PTR(list);
@@ -106,13 +125,17 @@ static int build_linux(const struct container_spec *s, uint64_t caps, json_t **r
 	    json_object_set_new(l, "cgroupsPath", json_string(s->cgroups_path));
 	if (k == 0 && propagation)
 		k = json_object_set_new(l, "rootfsPropagation", json_string(propagation));
-	if (k == 0 && !s->privileged)
-		k = json_object_set_new(l, "maskedPaths",
-					string_array(masked, ARRAY_SIZE(masked))) |
-		    json_object_set_new(l, "readonlyPaths",
-					string_array(readonly, ARRAY_SIZE(readonly)));
+	if (k == 0 && s->mount_label)
+		k = json_object_set_new(l, "mountLabel", json_string(s->mount_label));
 	if (k < 0)
 		return err_set(err, ENOMEM, "linux");
+	k = add_paths(l, "maskedPaths", s->masked_paths, masked, ARRAY_SIZE(masked), s->privileged,
+		      err);
+	if (k == 0)
+		k = add_paths(l, "readonlyPaths", s->readonly_paths, readonly, ARRAY_SIZE(readonly),
+			      s->privileged, err);
+	if (k < 0)
+		return k;
 	*ret = TAKE_PTR(l);
 	return 0;
 }
@@ -177,7 +200,8 @@ int spec_build(const struct container_spec *s, json_t **ret, struct err *err)
 			 "mounts", mounts, "linux", linux_part);
 	if (!spec)
 		return err_set(err, ENOMEM, "config.json");
-	if (s->hostname && json_object_set_new(spec, "hostname", json_string(s->hostname)) < 0)
+	if (s->hostname && s->utsns != SPEC_NS_HOST &&
+	    json_object_set_new(spec, "hostname", json_string(s->hostname)) < 0)
 		return err_set(err, EINVAL, "config.json: hostname: not valid UTF-8");
 	k = add_annotations(s, spec, err);
 	if (k < 0)

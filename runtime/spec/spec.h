@@ -32,6 +32,21 @@ struct spec_device {
 
 enum spec_namespace_mode { SPEC_NS_PRIVATE, SPEC_NS_HOST, SPEC_NS_PATH };
 
+enum spec_block_limit {
+	SPEC_BLOCK_WEIGHT, /* 10..1000 */
+	SPEC_BLOCK_READ_BPS,
+	SPEC_BLOCK_WRITE_BPS,
+	SPEC_BLOCK_READ_IOPS,
+	SPEC_BLOCK_WRITE_IOPS,
+	_SPEC_BLOCK_MAX
+};
+
+struct spec_block_rate {
+	enum spec_block_limit limit;
+	const char *path; /* of the block device on the host */
+	int64_t value;
+};
+
 struct container_spec {    /* all pointers borrowed */
 	char *const *args; /* at least one */
 	char *const *env;  /* KEY=value */
@@ -54,24 +69,38 @@ struct container_spec {    /* all pointers borrowed */
 	size_t n_mounts;
 	const struct spec_device *devices;
 	size_t n_devices;
+	char *const *device_rules;     /* "c 10:* rw", as Docker's --device-cgroup-rule */
+	const struct json_pair *tmpfs; /* path -> options */
+	size_t n_tmpfs;
+	char *const *masked_paths, *const *readonly_paths; /* NULL: Docker's */
 	const struct json_pair *sysctls;
 	size_t n_sysctls;
 	const struct json_pair *annotations;
 	size_t n_annotations;
 	const char *netns_path;         /* SPEC_NS_PATH: bound network namespace */
 	enum spec_namespace_mode netns; /* PRIVATE: an empty one of its own (ECS "none") */
-	enum spec_namespace_mode pidns, ipcns;
+	enum spec_namespace_mode pidns, ipcns, utsns, cgroupns;
+	const char *pidns_path, *ipcns_path; /* SPEC_NS_PATH: of a process that holds it */
+	const char *shm_path;                /* host directory for /dev/shm; NULL: one of its own */
+	bool no_shm;                         /* no /dev/shm at all (ipcMode none) */
 	const char *cgroups_path;   /* as runc takes it: "/ecs/<task>/<container>" */
-	bool cgroup_v2;             /* private cgroup namespace there */
+	bool cgroup_v2;
 	int64_t memory_limit_bytes; /* 0: none */
 	int64_t memory_reservation_bytes;
 	int64_t memory_swap_bytes; /* memory + swap; 0: engine default, -1: unlimited */
 	int swappiness;            /* -1: kernel default */
+	bool oom_kill_disable;     /* cgroup v1 only */
 	int64_t cpu_shares;        /* 2..262144 */
+	int64_t cpu_quota_usec, cpu_period_usec; /* 0: none, the kernel's */
+	const char *cpuset_cpus, *cpuset_mems;   /* "0-2,4"; NULL: all */
+	int block_weight;                        /* 10..1000; 0: none */
+	const struct spec_block_rate *block_rates;
+	size_t n_block_rates;
 	int64_t pids_limit;        /* 0: none */
 	int64_t shm_size_bytes;    /* 0: 64 MiB */
 	int oom_score_adj;
 	bool unconfined_seccomp; /* privileged containers are, too */
+	const char *apparmor_profile, *selinux_label, *mount_label; /* NULL: none */
 };
 
 /*

@@ -4,7 +4,8 @@ ENGINE_WORLD = tests/integration/engine/world.c tests/integration/engine/world.h
 	tests/unit/test.h
 ENGINE_TOLD = tests/integration/engine/told.c tests/integration/engine/told.h
 ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/test-crash \
-	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health
+	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health \
+	tests/integration/engine/test-fields
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_engine_SOURCES = tests/integration/engine/test-engine.c $(ENGINE_WORLD)
@@ -21,4 +22,6 @@ tests_integration_engine_test_crash_matrix_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POI
 tests_integration_engine_test_crash_matrix_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_health_SOURCES = tests/integration/engine/test-health.c $(ENGINE_WORLD)
 tests_integration_engine_test_health_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_fields_SOURCES = tests/integration/engine/test-fields.c $(ENGINE_WORLD)
+tests_integration_engine_test_fields_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 endif

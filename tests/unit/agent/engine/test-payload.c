@@ -221,7 +221,8 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  "elasticNetworkInterfaces: not supported by this build", ENOTSUP },
 		{ ",\"networkMode\":\"awsvpc\"", "",
 		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
-		{ ",\"pidMode\":\"host\"", "", "pidMode: not supported by this build", ENOTSUP },
+		{ ",\"pidMode\":\"task\"", "",
+		  "pidMode, ipcMode: 'task' is not supported by this build", ENOTSUP },
 		{ ",\"roleCredentials\":{\"credentialsId\":\"x\"}", "",
 		  "roleCredentials: not supported by this build", ENOTSUP },
 		{ ",\"volumes\":[{\"name\":\"v\",\"type\":\"efs\"}]", "",
@@ -273,6 +274,8 @@ static void what_is_wrong_is_named(void **state _unused_)
 		  "containers[0]: portMappings[0]: containerPort: 70000 is outside 1..65535" },
 		{ "", ",\"portMappings\":[{\"containerPort\":80,\"protocol\":\"TCP\"}]",
 		  "containers[0]: portMappings[0]: protocol: 'TCP' is neither tcp nor udp" },
+		{ ",\"pidMode\":\"none\"", "", "pidMode: 'none' is none of host, task" },
+		{ ",\"ipcMode\":\"x\"", "", "ipcMode: 'x' is none of host, task, none" },
 		{ "", ",\"cpu\":-1", "containers[0]: cpu: -1 is outside 0..1048576" },
 		{ "", ",\"overrides\":\"{\\\"cpu\\\":1}\"",
 		  "containers[0]: overrides: unknown member 'cpu'" },
@@ -359,6 +362,35 @@ static void secrets_do_not_reach_the_store(void **state _unused_)
 				  "\",\"executionRoleCredentials\":{\"credentialsId\":\"id\"}}");
 }
 
+static void selinux_labels_are_made_of_their_parts(void **state _unused_)
+{
+	static const struct {
+		const char *options[4], *process, *mount;
+	} cases[] = {
+		{ {}, NULL, NULL },
+		{ { "type:svirt_t", "disable" }, NULL, NULL },
+		{ { "type:svirt_t", "level:s0:c1,c2" },
+		  "system_u:system_r:svirt_t:s0:c1,c2",
+		  "system_u:object_r:container_file_t:s0:c1,c2" },
+		{ { "user:u", "role:r", "filetype:f" }, "u:r:container_t:s0", "u:object_r:f:s0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(freep) char *process = NULL, *mount = NULL;
+
+		assert_int_equal(
+			docker_selinux_labels((char *const *) cases[i].options, &process, &mount),
+			0);
+		if (!cases[i].process) {
+			assert_null(process);
+			assert_null(mount);
+			continue;
+		}
+		assert_string_equal(process, cases[i].process);
+		assert_string_equal(mount, cases[i].mount);
+	}
+}
+
 static void signals_have_names_and_numbers(void **state _unused_)
 {
 	assert_int_equal(payload_parse_signal("SIGTERM"), SIGTERM);
@@ -402,6 +434,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_letters_digits_dash_and_underscore),
 		cmocka_unit_test(an_arn_without_an_id_is_refused),
 		cmocka_unit_test(secrets_do_not_reach_the_store),
+		cmocka_unit_test(selinux_labels_are_made_of_their_parts),
 		cmocka_unit_test(signals_have_names_and_numbers),
 		cmocka_unit_test(sizes_have_units),
 	};

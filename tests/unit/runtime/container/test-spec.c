@@ -11,9 +11,11 @@ static char *const plain_args[] = { (char *) "sleep", (char *) "1", NULL };
 
 static struct container_spec plain(void)
 {
-	return (struct container_spec){
-		.args = plain_args, .rootfs = "/r", .cgroups_path = "/ecs/t/c", .swappiness = -1
-	};
+	return (struct container_spec){ .args = plain_args,
+					.rootfs = "/r",
+					.cgroups_path = "/ecs/t/c",
+					.swappiness = -1,
+					.cgroupns = SPEC_NS_HOST };
 }
 
 static json_t *build(const struct container_spec *s)
@@ -145,6 +147,7 @@ static void namespaces_follow_the_modes(void **state _unused_)
 	s.netns_path = "/run/netns/x";
 	s.pidns = s.ipcns = SPEC_NS_HOST;
 	s.cgroup_v2 = true;
+	s.cgroupns = SPEC_NS_PRIVATE;
 	expect(&s, "linux.namespaces",
 	       "[{\"type\":\"mount\"},{\"type\":\"uts\"},"
 	       "{\"type\":\"network\",\"path\":\"/run/netns/x\"},{\"type\":\"cgroup\"}]");
@@ -153,6 +156,59 @@ static void namespaces_follow_the_modes(void **state _unused_)
 	       "\"options\":[\"rbind\",\"nosuid\",\"noexec\",\"nodev\",\"rprivate\"]}");
 	s.netns_path = NULL;
 	refuse(&s, "config.json: netns_path: not an absolute path");
+	s.netns = SPEC_NS_PRIVATE;
+	s.utsns = SPEC_NS_HOST;
+	s.hostname = "h";
+	s.pidns = s.ipcns = SPEC_NS_PATH;
+	s.pidns_path = "/proc/7/ns/pid";
+	s.ipcns_path = "/proc/7/ns/ipc";
+	s.shm_path = "/run/shared";
+	expect(&s, "linux.namespaces",
+	       "[{\"type\":\"mount\"},{\"type\":\"pid\",\"path\":\"/proc/7/ns/pid\"},"
+	       "{\"type\":\"ipc\",\"path\":\"/proc/7/ns/ipc\"},{\"type\":\"network\"},"
+	       "{\"type\":\"cgroup\"}]");
+	expect(&s, "hostname", "absent");
+	expect(&s, "mounts.6.source", "\"/run/shared\"");
+	s.no_shm = true;
+	expect(&s, "mounts.6", "absent");
+	s.ipcns_path = NULL;
+	refuse(&s, "config.json: ipcns_path: not an absolute path");
+}
+
+static void limits_beyond_memory_land_in_resources(void **state _unused_)
+{
+	char *none[] = { NULL }, *masked[] = { (char *) "/a", NULL },
+	     *rules[] = { (char *) "b *:7 rw", NULL };
+	struct json_pair tmpfs[] = { { (char *) "/t", (char *) "size=1m,ro" } };
+	struct container_spec s = plain();
+
+	s.cpu_quota_usec = -1;
+	s.cpu_period_usec = 1000;
+	s.cpuset_cpus = s.cpuset_mems = "0";
+	s.block_weight = 10;
+	s.masked_paths = masked;
+	s.readonly_paths = none;
+	s.device_rules = rules;
+	s.tmpfs = tmpfs;
+	s.n_tmpfs = 1;
+	s.apparmor_profile = "p";
+	s.selinux_label = "l";
+	s.mount_label = "m";
+	expect(&s, "linux.resources.cpu",
+	       "{\"quota\":-1,\"period\":1000,\"cpus\":\"0\",\"mems\":\"0\"}");
+	expect(&s, "linux.resources.blockIO", "{\"weight\":10}");
+	expect(&s, "linux.resources.devices.12",
+	       "{\"allow\":true,\"type\":\"b\",\"access\":\"rw\",\"minor\":7}");
+	expect(&s, "linux.maskedPaths", "[\"/a\"]");
+	expect(&s, "linux.readonlyPaths", "[]");
+	expect(&s, "linux.mountLabel", "\"m\"");
+	expect(&s, "process.apparmorProfile", "\"p\"");
+	expect(&s, "process.selinuxLabel", "\"l\"");
+	expect(&s, "mounts.7",
+	       "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+	       "\"options\":[\"size=1m\",\"ro\"]}");
+	s.cpuset_cpus = "0,";
+	refuse(&s, "config.json: cpusetCpus: '0,' is no list such as 0-2,4");
 }
 
 static void mounts_come_after_the_standard_ones_parents_first(void **state _unused_)
@@ -373,6 +429,7 @@ int main(void)
 		cmocka_unit_test(plain_values_land_where_runc_reads_them),
 		cmocka_unit_test(what_is_not_asked_for_is_absent),
 		cmocka_unit_test(namespaces_follow_the_modes),
+		cmocka_unit_test(limits_beyond_memory_land_in_resources),
 		cmocka_unit_test(mounts_come_after_the_standard_ones_parents_first),
 		cmocka_unit_test(privileged_lifts_what_confines),
 		cmocka_unit_test(devices_get_node_and_rule),
