@@ -215,6 +215,9 @@ static void on_event(struct image_pull *child, struct image_pull_event *ev, void
 	(void) child;
 	if (ev->type == IMAGE_PULL_RESOLVED)
 		on_resolved(p, ev->digest);
+	if (ev->type == IMAGE_PULL_RETRY)
+		log_warn("Failed to fetch a part of image '%s', retrying: %s", p->reference,
+			 ev->message);
 	if (ev->type != IMAGE_PULL_DONE && ev->type != IMAGE_PULL_FAILED)
 		return;
 	p->ended = true;

@@ -214,6 +214,11 @@ static bool is_current(const struct fetch *f)
 	       strcmp(f->cached->digest, f->digest) == 0;
 }
 
+static void on_retry(const char *text, void *userdata)
+{
+	report_retry(userdata, text);
+}
+
 static int run_pull(struct fetch *f, bool *ret_from_cache, bool *ret_got_manifest, struct err *err)
 {
 	_cleanup_(manifest_done) struct manifest m = {};
@@ -221,7 +226,10 @@ static int run_pull(struct fetch *f, bool *ret_from_cache, bool *ret_got_manifes
 					    .username = f->p->username,
 					    .password = f->p->password,
 					    .plain_http = f->p->plain_http,
-					    .inactivity_timeout_ms = f->p->inactivity_timeout_ms };
+					    .inactivity_timeout_ms = f->p->inactivity_timeout_ms,
+					    .interrupted = fetch_is_interrupted,
+					    .on_retry = on_retry,
+					    .userdata = f->p->report };
 	int k = registry_open(&rp, &f->registry, err);
 
 	if (k == 0 && f->ref.digest && strdup_to(&f->digest, f->ref.digest) < 0)

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "common/strv.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
 	HEADERS_MAX = 256,
 	ERROR_BODY_MAX = 64 * 1024,
 	RECEIVE_BUFFER = 512 * 1024,
+	STEP_MS = 250,
 };
 
 struct http {
@@ -72,7 +74,7 @@ static void reset_answer(struct http_request *req)
 	req->code = CURLE_OK;
 	req->status = 0;
 	req->content_start = -1;
-	req->retry_after_s = -1;
+	req->retry_after_s = 0;
 	req->why_not[0] = '\0';
 	req->callback_error = 0;
 }
@@ -158,7 +160,7 @@ static void take_challenge(struct http_request *req, const char *line, size_t le
 
 static size_t on_header(char *line, size_t size, size_t n, void *userdata)
 {
-	_cleanup_(freep) char *retry = NULL, *range = NULL;
+	_cleanup_(freep) char *range = NULL;
 	struct http_request *req = userdata;
 	size_t len = size * n;
 	long long start;
@@ -166,9 +168,6 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata)
 	take_header(&req->content_type, line, len, "Content-Type");
 	take_header(&req->content_digest, line, len, "Docker-Content-Digest");
 	take_challenge(req, line, len);
-	retry = header_value(line, len, "Retry-After"); /* dates are not worth it: our own delay */
-	if (retry && *retry >= '0' && *retry <= '9')
-		req->retry_after_s = (int) MIN(strtol(retry, NULL, 10), 3600);
 	range = header_value(line, len, "Content-Range");
 	if (range && sscanf(range, "bytes %lld-", &start) == 1)
 		req->content_start = start;
@@ -293,8 +292,11 @@ void http_resume(struct http_request *req)
 
 static void finish(struct http_request *req, CURLcode code)
 {
+	curl_off_t retry_s = 0;
 	char *url = NULL;
 
+	(void) curl_easy_getinfo(req->easy, CURLINFO_RETRY_AFTER, &retry_s);
+	req->retry_after_s = (int) CLAMP(retry_s, 0, 3600);
 	(void) curl_easy_getinfo(req->easy, CURLINFO_RESPONSE_CODE, &req->status);
 	(void) curl_easy_getinfo(req->easy, CURLINFO_REDIRECT_URL, &url);
 	(void) strdup_to(&req->redirect, url);
@@ -332,11 +334,28 @@ int http_step(struct http *h, struct curl_waitfd *fds, unsigned int n_fds, int t
 	return 0;
 }
 
+static int wait_a_little(struct http *h, int64_t ms, struct err *err)
+{
+	if (h->params.interrupted && h->params.interrupted())
+		return err_set(err, ECANCELED, "the pull was cancelled");
+	return http_step(h, NULL, 0, (int) ms, err);
+}
+
 int http_run(struct http *h, struct http_request *req, struct err *err)
 {
 	int k = http_start(h, req, err);
 
 	while (k == 0 && !req->done)
-		k = http_step(h, NULL, 0, 1000, err);
+		k = wait_a_little(h, STEP_MS, err);
+	return k;
+}
+
+int http_pass_time(struct http *h, int64_t ms, struct err *err)
+{
+	int64_t end = clock_mono_ms() + ms, left;
+	int k = 0;
+
+	while (k == 0 && (left = end - clock_mono_ms()) > 0)
+		k = wait_a_little(h, MIN(left, (int64_t) STEP_MS), err);
 	return k;
 }

@@ -40,7 +40,7 @@ struct http_request {
 	struct buf body; /* of errors only, when on_data is set */
 	char *content_type, *content_digest, *challenge, *redirect;
 	int64_t content_start; /* of a 206; -1: none said */
-	int retry_after_s;     /* -1: none said */
+	int retry_after_s;     /* 0: none said */
 	char why_not[CURL_ERROR_SIZE];
 
 	/* Ours. */
@@ -52,6 +52,7 @@ struct http_request {
 
 struct http_params {
 	int64_t inactivity_timeout_ms;
+	bool (*interrupted)(void); /* ends waits with -ECANCELED; may be NULL */
 	bool no_proxy; /* the registry is this machine */
 };
 
@@ -73,6 +74,9 @@ int http_step(struct http *h, struct curl_waitfd *fds, unsigned int n_fds, int t
 
 /* Runs one request to its end (others go on meanwhile). An HTTP error status is no error here. */
 int http_run(struct http *h, struct http_request *req, struct err *err);
+
+/* Lets the transfers go on for so long. */
+int http_pass_time(struct http *h, int64_t ms, struct err *err);
 
 /* Ends a transfer if it runs, and frees what the request owns. */
 void http_request_done(struct http_request *req);

@@ -15,6 +15,11 @@
 #include "common/digest.h"
 #include "common/fs.h"
 
+enum {
+	MOVED_MIN = 64 * 1024, /* bytes that make a try one that got further */
+	RESTARTS_MAX = 1,
+};
+
 /* Most that one archive may unpack to; inodes are what a file system runs out of first. */
 static const struct apply_limits layer_limits = { .mode = APPLY_LAYER,
 						  .max_bytes = 256ULL << 30,
@@ -42,6 +47,7 @@ void layer_init(struct layer *l, struct layer_env *env, const struct descriptor 
 void layer_done(struct layer *l)
 {
 	registry_call_done(&l->call);
+	err_done(&l->why);
 	EVP_MD_CTX_free(l->hash);
 	buf_done(&l->pending);
 	unpack_job_done(&l->job);
@@ -176,6 +182,7 @@ int layer_fed(struct layer *l, struct err *err)
 
 	if (k < 0)
 		return k;
+	l->verified = true;
 	l->state = LAYER_UNPACKING;
 	if (l->pending.len == 0)
 		l->job.input_fd = safe_close(l->job.input_fd);
@@ -195,7 +202,11 @@ static int on_data(struct http_request *req, const char *data, size_t len)
 	if (l->skip < 0)
 		l->skip = req->range_from == 0 || req->status == 206 ? 0 : l->received;
 	if (req->status == 206 && req->content_start != req->range_from)
-		return -EPROTO;
+		return err_set(&l->why, EPROTO,
+			       "layer %.19s: asked for the bytes from %lld, the registry sends "
+			       "those from %lld",
+			       l->blob->digest, (long long) req->range_from,
+			       (long long) req->content_start);
 	if (l->skip > 0) {
 		size_t drop = (size_t) MIN(l->skip, (int64_t) len);
 
@@ -203,7 +214,7 @@ static int on_data(struct http_request *req, const char *data, size_t len)
 		data += drop;
 		len -= drop;
 	}
-	k = len > 0 ? layer_feed(l, data, len, NULL) : 0;
+	k = len > 0 ? layer_feed(l, data, len, &l->why) : 0;
 	return k;
 }
 
@@ -245,9 +256,15 @@ static int judge(struct layer *l, struct err *err)
 	int k;
 
 	l->call.req.done = false;
-	if (l->received > before && l->call.req.failed)
-		l->call.tries = 0; /* it did get further */
+	if (l->received - before >= MIN((int64_t) MOVED_MIN, l->blob->size - before) &&
+	    l->received > before)
+		registry_call_moved(&l->call);
+	if (l->why.code)
+		return err_move(err, &l->why);
 	k = registry_judge(l->env->registry, &l->call, &delay, err);
+	l->refused = k < 0;
+	if (k == REGISTRY_OK && l->received < l->blob->size)
+		k = registry_cut_short(l->env->registry, &l->call, &delay, err);
 	if (k == REGISTRY_AGAIN)
 		return request(l, err);
 	if (k == REGISTRY_LATER) {
@@ -295,7 +312,18 @@ static int take_result(struct layer *l, struct err *err)
 	return 0;
 }
 
-int layer_advance(struct layer *l, struct err *err)
+/* What is damaged may have been damaged on the way (by a cache, by a proxy). */
+static void start_over(struct layer *l)
+{
+	l->env->bytes -= l->received;
+	layer_done(l);
+	l->paused = false;
+	l->received = 0;
+	l->restarts++;
+	l->state = LAYER_WAITING;
+}
+
+static int advance(struct layer *l, struct err *err)
 {
 	int k = 0;
 
@@ -309,6 +337,19 @@ int layer_advance(struct layer *l, struct err *err)
 	    unpack_job_advance(&l->job))
 		k = take_result(l, err);
 	return k;
+}
+
+int layer_advance(struct layer *l, struct err *err)
+{
+	int k = advance(l, err);
+
+	if ((k != -EBADMSG && k != -EPROTO) || l->verified || l->refused || !l->env->registry ||
+	    l->restarts >= RESTARTS_MAX)
+		return k;
+	registry_tell_restart(l->env->registry, err_text(err));
+	err_done(err);
+	start_over(l);
+	return 0;
 }
 
 static int stat_beneath(int dir_fd, const char *path, struct stat *st)

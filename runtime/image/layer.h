@@ -48,8 +48,12 @@ struct layer {
 	EVP_MD_CTX *hash; /* owned */
 	int64_t received, skip;
 	int64_t retry_at_ms; /* monotonic */
+	int restarts;        /* from the first byte, since the content was damaged */
 	struct buf pending;  /* what the pipe did not take */
 	bool paused;
+	bool verified;  /* all bytes are there, and have the digest */
+	bool refused;   /* the registry is at fault, not the content */
+	struct err why; /* what on_data found wrong */
 
 	struct unpack_job job;
 	struct unpack_result result;
@@ -78,7 +82,10 @@ int layer_start_unpack(struct layer *l, struct err *err);
 int layer_feed(struct layer *l, const void *data, size_t len, struct err *err);
 int layer_fed(struct layer *l, struct err *err);
 
-/* Moves things on after a wait: hands pending bytes on, starts retries, notices ends. */
+/*
+ * Moves things on after a wait: hands pending bytes on, starts retries, notices ends. Content that is
+ * not what its digests say is fetched once more from the start (LAYER_WAITING), before it is refused.
+ */
 int layer_advance(struct layer *l, struct err *err);
 
 /* Puts the unpacked layer into the store. @lower: those below it, lowest first, all DONE. */

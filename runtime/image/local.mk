@@ -15,6 +15,7 @@ ecs_image_SOURCES = \
 	runtime/image/ecs-image.c \
 	runtime/image/assemble.c \
 	runtime/image/command.c runtime/image/command.h \
+	runtime/image/explain.c runtime/image/explain.h \
 	runtime/image/fetch.c runtime/image/fetch.h \
 	runtime/image/http.c runtime/image/http.h \
 	runtime/image/layer.c runtime/image/layer.h \

@@ -99,6 +99,10 @@ static bool handle_line(struct image_pull *p, const char *text, size_t len)
 			    &(struct image_pull_event){ .type = IMAGE_PULL_PROGRESS,
 							.bytes = json_get_int(line, "bytes", 0),
 							.total = json_get_int(line, "total", 0) });
+	if (strcmp(event, "retry") == 0)
+		return emit(p, &(struct image_pull_event){
+				       .type = IMAGE_PULL_RETRY,
+				       .message = json_get_string(line, "message", "") });
 	if (strcmp(event, "done") == 0)
 		return on_pulled(p, line);
 	if (strcmp(event, "failed") == 0)

@@ -42,6 +42,7 @@ struct image_pull_params {
 enum image_pull_event_type {
 	IMAGE_PULL_RESOLVED, /* at most once, before any layer is fetched */
 	IMAGE_PULL_PROGRESS, /* at most ten times a second */
+	IMAGE_PULL_RETRY,    /* a try failed, another follows */
 	IMAGE_PULL_DONE,     /* last event */
 	IMAGE_PULL_FAILED,   /* last event */
 };
@@ -64,7 +65,7 @@ struct image_pull_event {
 	struct image *image;  /* DONE: the callback may take it and set this to NULL */
 	bool from_cache;      /* DONE: nothing was fetched because of the behaviour or a failure */
 	enum image_pull_failure failure; /* FAILED */
-	const char *message; /* FAILED: why; DONE: why the registry could not be used (or NULL) */
+	const char *message; /* FAILED, RETRY: why; DONE: why the registry could not be used (or NULL) */
 };
 
 /*

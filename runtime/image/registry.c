@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/image/registry.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/fs.h"
-#include "common/json.h"
 #include "common/strv.h"
+#include "runtime/image/explain.h"
 #include "runtime/image/login.h"
 
 enum {
-	TRIES_MAX = 5,
 	REDIRECTS_MAX = 5,
 	LOGINS_MAX = 2, /* the second when a token ran out on the way */
-	RETRY_AFTER_MAX_MS = 30000,
+	RETRY_AFTER_MAX_MS = 120000,
+	PROMPT_MS = 50,
 	INACTIVITY_DEFAULT_MS = 60000,
 };
 
@@ -27,14 +25,16 @@ struct registry {
 	char *username, *password;
 	char *base;          /* "https://host" */
 	char *authorization; /* value of the header once logged in */
-	bool may_need_tls;   /* loopback: plain HTTP is a guess */
+	bool guessing;       /* loopback: no answer yet told whether it speaks TLS */
+	void (*on_retry)(const char *text, void *userdata);
+	void *userdata;
 };
 
 int registry_open(const struct registry_params *p, struct registry **ret, struct err *err)
 {
 	_cleanup_(registry_closep) struct registry *r = calloc(1, sizeof(*r));
 	bool loopback = reference_is_loopback(p->reference->domain);
-	struct http_params hp = { .no_proxy = loopback };
+	struct http_params hp = { .no_proxy = loopback, .interrupted = p->interrupted };
 	int k;
 
 	if (!r)
@@ -45,7 +45,9 @@ int registry_open(const struct registry_params *p, struct registry **ret, struct
 	if (k < 0)
 		return k;
 	r->ref = p->reference;
-	r->may_need_tls = loopback && !p->plain_http;
+	r->on_retry = p->on_retry;
+	r->userdata = p->userdata;
+	r->guessing = loopback && !p->plain_http;
 	r->base = path_join("%s://%s", loopback || p->plain_http ? "http" : "https",
 			    reference_api_host(p->reference));
 	if (!r->base || strdup_to(&r->username, p->username) < 0 ||
@@ -77,7 +79,7 @@ int registry_call_init(struct registry *r, struct registry_call *c, const char *
 		       const char *name, struct err *err)
 {
 	*c = (struct registry_call){
-		.backoff = { .min_ms = 200, .max_ms = 5000, .jitter = 0.5, .factor = 2 },
+		.backoff = { .min_ms = 1100, .max_ms = 5000, .jitter = 0.2, .factor = 2 },
 	};
 	c->path = path_join("%s/%s", kind, name);
 	c->req.http = r->http;
@@ -95,6 +97,7 @@ void registry_call_done(struct registry_call *c)
 static int aim(struct registry *r, struct registry_call *c, struct err *err)
 {
 	free(c->req.url);
+	c->redirects = 0;
 	c->req.url = path_join("%s/v2/%s/%s", r->base, r->ref->repository, c->path);
 	if (!c->req.url || strdup_to(&c->req.authorization, r->authorization) < 0)
 		return err_set(err, ENOMEM, "set up request");
@@ -106,78 +109,6 @@ int registry_start(struct registry *r, struct registry_call *c, struct err *err)
 	int k = c->req.url ? 0 : aim(r, c, err);
 
 	return k < 0 ? k : http_start(r->http, &c->req, err);
-}
-
-/* Text of a stranger for our messages: one line, printable, short. */
-static char *tame(const char *text, size_t max)
-{
-	char *s = strndup(text, max);
-
-	for (char *p = s; p && *p; p++)
-		if ((unsigned char) *p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	return s;
-}
-
-/*
- * {"errors":[{"code":"MANIFEST_UNKNOWN","message":"…"}]}
- * as Docker prints it: "manifest unknown: …"
- */
-static char *body_reason(const struct http_request *req)
-{
-	_cleanup_(json_decrefp) json_t *doc = NULL;
-	_cleanup_(freep) char *code = NULL, *message = NULL;
-	const json_t *first;
-
-	if (json_parse(buf_str(&req->body), req->body.len, &doc, NULL) < 0)
-		return NULL;
-	first = json_array_get(json_object_get(doc, "errors"), 0);
-	code = tame(json_get_string(first, "code", json_get_string(doc, "error", "")), 100);
-	message = tame(json_get_string(first, "message", json_get_string(doc, "details", "")), 500);
-	if (!code || !*code)
-		return NULL;
-	for (char *p = code; *p; p++)
-		*p = *p == '_' ? ' ' : (char) tolower((unsigned char) *p);
-	return path_join("%s: %s", code, message && *message ? message : code);
-}
-
-static int refuse_status(const struct registry *r, const struct registry_call *c, struct err *err)
-{
-	_cleanup_(freep) char *reason = body_reason(&c->req), *name = reference_familiar(r->ref);
-	long status = c->req.status;
-	const char *who = name ? name : "?";
-
-	if (status == 401 || status == 403)
-		return err_set(err, EACCES,
-			       "pull access denied for %s, repository does not exist or may "
-			       "require other credentials: %s",
-			       who,
-			       reason ? reason
-				      : "denied: requested access to the resource is denied");
-	if (status == 404 && strncmp(c->path, "manifests/", 10) == 0)
-		return err_set(err, ENOENT, "manifest for %s:%s not found: %s", who, c->path + 10,
-			       reason ? reason : "manifest unknown: manifest unknown");
-	if (status == 404)
-		return err_set(err, ENOENT, "%s: %s: %s", who, c->path,
-			       reason ? reason : "blob unknown: blob unknown to registry");
-	return err_set(err, EPROTO, "%s %s: the registry answered %ld: %s", who, c->path, status,
-		       reason ? reason : "no reason given");
-}
-
-/* Only the host, for messages: addresses of blobs carry signatures. */
-static char *origin_of(const char *url)
-{
-	const char *p = strstr(url, "://");
-
-	return strndup(url, p ? (size_t) (p - url) + 3 + strcspn(p + 3, "/?#") : 0);
-}
-
-static int refuse_failure(const struct registry_call *c, struct err *err)
-{
-	_cleanup_(freep) char *origin = origin_of(c->req.url);
-	int code = c->req.code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO;
-
-	return err_set(err, code, "Get \"%s/v2/\": %s", origin ? origin : "", c->req.why_not);
 }
 
 static bool is_transient(const struct http_request *req)
@@ -201,19 +132,56 @@ static bool is_transient(const struct http_request *req)
 	}
 }
 
+static void tell_retry(const struct registry *r, const struct registry_call *c, int64_t delay_ms)
+{
+	_cleanup_(freep) char *why = explain_try(r->ref, c), *text = NULL;
+
+	if (r->on_retry && why &&
+	    asprintf(&text, "%s; attempt %d of %d, next try in %.1f s", why, c->tries,
+		     REGISTRY_TRIES_MAX, (double) delay_ms / 1000) >= 0)
+		r->on_retry(text, r->userdata);
+}
+
 static int try_later(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
 		     struct err *err)
 {
-	int64_t delay = backoff_next_ms(&c->backoff);
+	int64_t delay = c->prompt ? PROMPT_MS + random_below(PROMPT_MS) : 0;
 
-	if (++c->tries >= TRIES_MAX)
-		return c->req.failed ? refuse_failure(c, err) : refuse_status(r, c, err);
-	if (c->req.retry_after_s >= 0)
-		delay = MAX(delay, MIN((int64_t) c->req.retry_after_s * 1000,
-				       (int64_t) RETRY_AFTER_MAX_MS));
+	if (++c->tries >= REGISTRY_TRIES_MAX)
+		return explain_end(r->ref, c, err);
+	if (!c->prompt)
+		delay = backoff_next_ms(&c->backoff);
+	delay = MAX(delay, MIN((int64_t) c->req.retry_after_s * 1000, (int64_t) RETRY_AFTER_MAX_MS));
+	c->prompt = false;
+	tell_retry(r, c, delay);
 	*ret_delay_ms = delay;
 	/* A redirect's signed address may have run out: from the start. */
 	return aim(r, c, err) < 0 ? -ENOMEM : REGISTRY_LATER;
+}
+
+void registry_tell_restart(const struct registry *r, const char *why)
+{
+	_cleanup_(freep) char *text = path_join(
+		"registry %s: %s; it is fetched once more from the start", r->ref->domain, why);
+
+	if (r->on_retry && text)
+		r->on_retry(text, r->userdata);
+}
+
+int registry_cut_short(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		       struct err *err)
+{
+	c->req.failed = true;
+	c->req.code = CURLE_PARTIAL_FILE;
+	(void) snprintf(c->req.why_not, sizeof(c->req.why_not), "the answer is cut short");
+	return try_later(r, c, ret_delay_ms, err);
+}
+
+void registry_call_moved(struct registry_call *c)
+{
+	c->tries = c->logins = 0;
+	c->prompt = true;
+	backoff_reset(&c->backoff);
 }
 
 static bool same_origin(const char *a, const char *b)
@@ -256,27 +224,24 @@ static int take_token(struct registry *r, const struct http_request *req, struct
 
 static int ask_token_service(struct registry *r, struct http_request *req, struct err *err)
 {
-	struct backoff delay = { .min_ms = 200, .max_ms = 3000, .jitter = 0.5, .factor = 2 };
-	_cleanup_(freep) char *reason = NULL, *origin = origin_of(req->url);
+	struct backoff delay = { .min_ms = 1100, .max_ms = 5000, .jitter = 0.2, .factor = 2 };
 
-	for (int tries = 0; tries < TRIES_MAX; tries++) {
+	for (int tries = 1;; tries++) {
+		int64_t wait_ms;
 		int k = http_run(r->http, req, err);
 
 		if (k < 0)
 			return k;
 		if (!req->failed && req->status == 200)
 			return take_token(r, req, err);
-		if (!is_transient(req))
-			break;
-		(void) poll(NULL, 0, (int) backoff_next_ms(&delay));
+		if (!is_transient(req) || tries == REGISTRY_TRIES_MAX)
+			return explain_token_service(req, tries, err);
+		wait_ms = MAX(backoff_next_ms(&delay),
+			      MIN(req->retry_after_s * 1000LL, (long long) RETRY_AFTER_MAX_MS));
+		k = http_pass_time(r->http, wait_ms, err);
+		if (k < 0)
+			return k;
 	}
-	if (req->failed)
-		return err_set(err, EIO, "token service %s: %s", origin ? origin : "",
-			       req->why_not);
-	reason = body_reason(req);
-	return err_set(err, req->status == 401 || req->status == 403 ? EACCES : EPROTO,
-		       "token service %s answered %ld: %s", origin ? origin : "", req->status,
-		       reason ? reason : "unauthorized: authentication required");
 }
 
 static int log_in(struct registry *r, struct registry_call *c, struct err *err)
@@ -293,7 +258,7 @@ static int log_in(struct registry *r, struct registry_call *c, struct err *err)
 		return login_basic(r->username, r->password, &r->authorization, err);
 	}
 	if (ch.scheme != CHALLENGE_BEARER)
-		return refuse_status(r, c, err);
+		return explain_end(r->ref, c, err);
 	k = login_token_url(&ch, r->ref, strncmp(r->base, "https://", 8) == 0, &req.url, err);
 	if (k == 0 && r->username)
 		k = login_basic(r->username, r->password, &req.authorization, err);
@@ -306,7 +271,7 @@ static int log_in(struct registry *r, struct registry_call *c, struct err *err)
 /* A loopback port that speaks TLS answers plain HTTP with a 400, or not at all. */
 static bool wants_tls(const struct registry *r, const struct http_request *req)
 {
-	if (!r->may_need_tls || strncmp(req->url, "http://", 7) != 0)
+	if (!r->guessing || strncmp(req->url, "http://", 7) != 0)
 		return false;
 	if (req->failed)
 		return req->code == CURLE_GOT_NOTHING || req->code == CURLE_RECV_ERROR ||
@@ -315,15 +280,21 @@ static bool wants_tls(const struct registry *r, const struct http_request *req)
 	return req->status == 400 && (req->head || strcasestr(buf_str(&req->body), "HTTPS"));
 }
 
-static int turn_to_tls(struct registry *r, struct registry_call *c, struct err *err)
+/* And one that does not, and merely was out of sorts, cannot shake hands. */
+static bool wants_no_tls(const struct registry *r, const struct http_request *req)
 {
-	char *base = path_join("https://%s", reference_api_host(r->ref));
+	return r->guessing && strncmp(req->url, "https://", 8) == 0 && req->failed &&
+	       req->code == CURLE_SSL_CONNECT_ERROR;
+}
+
+static int turn_to(struct registry *r, struct registry_call *c, const char *scheme, struct err *err)
+{
+	char *base = path_join("%s://%s", scheme, reference_api_host(r->ref));
 
 	if (!base)
 		return err_set(err, ENOMEM, "set up request");
 	free(r->base);
 	r->base = base;
-	r->may_need_tls = false;
 	return aim(r, c, err) < 0 ? -ENOMEM : REGISTRY_AGAIN;
 }
 
@@ -335,16 +306,24 @@ static int judge_login(struct registry *r, struct registry_call *c, struct err *
 
 	if (!stale) { /* else another transfer logged in meanwhile */
 		if (++c->logins > LOGINS_MAX)
-			return refuse_status(r, c, err);
+			return explain_end(r->ref, c, err);
 		/* The answer to a HEAD has no reason in it, and Basic does not change. */
 		if (c->logins > 1 &&
 		    strncmp(r->authorization ? r->authorization : "", "Basic", 5) == 0)
-			return refuse_status(r, c, err);
+			return explain_end(r->ref, c, err);
 		k = log_in(r, c, err);
 	}
 	if (k == 0)
 		k = aim(r, c, err);
 	return k < 0 ? k : REGISTRY_AGAIN;
+}
+
+/* Signed addresses of storage services hold for minutes; a broken layer may outlive its own. */
+static bool is_worn_out(const struct registry *r, const struct http_request *req)
+{
+	return (req->status == 400 || req->status == 401 || req->status == 403 ||
+		req->status == 410) &&
+	       !same_origin(req->url, r->base);
 }
 
 int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
@@ -357,34 +336,41 @@ int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_del
 			       req->callback_error == -EFBIG ? "the answer is too large"
 							     : strerror(-req->callback_error));
 	if (wants_tls(r, req))
-		return turn_to_tls(r, c, err);
-	r->may_need_tls = r->may_need_tls && req->failed;
+		return turn_to(r, c, "https", err);
+	if (wants_no_tls(r, req)) {
+		int k = try_later(r, c, ret_delay_ms, err);
+
+		return k == REGISTRY_LATER && turn_to(r, c, "http", err) < 0 ? -ENOMEM : k;
+	}
+	r->guessing = r->guessing && req->failed;
 	if (is_transient(req))
 		return try_later(r, c, ret_delay_ms, err);
 	if (req->failed)
-		return refuse_failure(c, err);
+		return explain_end(r->ref, c, err);
 	if (req->status == 200 || req->status == 206)
 		return REGISTRY_OK;
 	if (req->status >= 300 && req->status < 400)
 		return follow(c, err);
+	if (c->redirects > 0 && is_worn_out(r, req))
+		return try_later(r, c, ret_delay_ms, err);
 	if (req->status == 401 && same_origin(req->url, r->base))
 		return judge_login(r, c, err);
-	return refuse_status(r, c, err);
+	return explain_end(r->ref, c, err);
 }
 
 int registry_run(struct registry *r, struct registry_call *c, struct err *err)
 {
 	for (;;) {
 		int64_t delay = 0;
-		int k = registry_start(r, c, err);
+		int k = c->req.url ? 0 : aim(r, c, err);
 
-		while (k == 0 && !c->req.done)
-			k = http_step(r->http, NULL, 0, 1000, err);
+		if (k == 0)
+			k = http_run(r->http, &c->req, err);
 		if (k == 0)
 			k = registry_judge(r, c, &delay, err);
+		if (k == REGISTRY_LATER && (k = http_pass_time(r->http, delay, err)) == 0)
+			continue;
 		if (k <= REGISTRY_OK)
 			return k;
-		if (k == REGISTRY_LATER)
-			(void) poll(NULL, 0, (int) delay);
 	}
 }

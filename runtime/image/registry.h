@@ -2,8 +2,8 @@
 /*
  * registry - the pull half of the Distribution API for one repository.
  * Anonymous, Basic and Bearer; credentials go to the registry and the token service it names, never
- * along a redirect to another origin. Transient failures are tried again with growing, jittered
- * delays. https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
+ * along a redirect to another origin. Transient failures are tried again, five times in all, with
+ * growing, jittered delays, or when the registry says (Retry-After). https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
  * https://distribution.github.io/distribution/spec/auth/token/
  */
 #pragma once
@@ -23,6 +23,10 @@ struct registry_params {
 	const char *username, *password;   /* NULL: anonymous; copied */
 	bool plain_http;                   /* no TLS, whoever the registry is */
 	int64_t inactivity_timeout_ms;     /* 0: 60 s */
+	bool (*interrupted)(void);         /* ends waits with -ECANCELED; may be NULL */
+	/* A try failed, another follows: who, what, why, which try, when. May be NULL. */
+	void (*on_retry)(const char *text, void *userdata);
+	void *userdata;
 };
 
 int registry_open(const struct registry_params *p, struct registry **ret, struct err *err);
@@ -35,7 +39,9 @@ struct http *registry_http(struct registry *r); /* borrowed */
 struct registry_call {
 	struct http_request req;
 	char *path; /* owned: "manifests/1.27", "blobs/sha256:…" */
-	int redirects, logins, tries;
+	int redirects, logins;
+	int tries;   /* that failed */
+	bool prompt; /* the next try need not wait: the last one got further */
 	struct backoff backoff;
 };
 
@@ -56,6 +62,16 @@ enum registry_next {
  */
 int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
 		   struct err *err);
+
+/* The answer that registry_judge() took as good is not whole: the same as a broken connection. */
+int registry_cut_short(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		       struct err *err);
+
+/* The transfer got further: what failed before does not count any more. */
+void registry_call_moved(struct registry_call *c);
+
+/* Tells that content is fetched anew since it was damaged. */
+void registry_tell_restart(const struct registry *r, const char *why);
 
 /* Starts the request, or starts it again. */
 int registry_start(struct registry *r, struct registry_call *c, struct err *err);

@@ -2,7 +2,6 @@
 #include "runtime/image/report.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 #include "common/json.h"
 #include "runtime/image/failure.h"
 
-enum { PROGRESS_INTERVAL_MS = 100 };
+enum { PROGRESS_INTERVAL_MS = 100, MESSAGE_MAX = 4096 };
 
 /* Takes the reference to @line. */
 static void put_line(json_t *line)
@@ -24,6 +23,18 @@ static void put_line(json_t *line)
 		(void) fflush(stdout);
 	}
 	json_decref(line);
+}
+
+/* Messages quote names out of archives, which may be anything. */
+static json_t *text_value(const char *text)
+{
+	size_t len = MIN(strlen(text), (size_t) MESSAGE_MAX);
+	json_t *value = json_stringn(text, len);
+	_cleanup_(freep) char *ascii = value ? NULL : strndup(text, len);
+
+	for (char *p = ascii; p && *p; p++)
+		*p = (unsigned char) *p < 0x80 ? *p : '?';
+	return value ? value : json_string(ascii ? ascii : "");
 }
 
 static void clear_line(struct report *r)
@@ -73,17 +84,13 @@ void report_progress(struct report *r, int64_t bytes, int64_t total, bool force)
 	r->line_open = true;
 }
 
-void report_note(struct report *r, const char *fmt, ...)
+void report_retry(struct report *r, const char *text)
 {
-	va_list ap;
-
-	if (r->json || r->quiet || !r->terminal)
-		return;
 	clear_line(r);
-	va_start(ap, fmt);
-	(void) vprintf(fmt, ap);
-	va_end(ap);
-	(void) putchar('\n');
+	if (r->json)
+		put_line(json_pack("{s:s, s:o}", "event", "retry", "message", text_value(text)));
+	else if (!r->quiet)
+		(void) fprintf(stderr, "ecs-image: %s\n", text);
 }
 
 void report_warning(struct report *r, const char *text)
@@ -119,9 +126,8 @@ void report_failed(struct report *r, enum image_pull_failure kind, const char *m
 {
 	clear_line(r);
 	if (r->json)
-		put_line(json_pack("{s:s, s:s, s:s%}", "event", "failed", "kind",
-				   image_pull_failure_name(kind), "message", message,
-				   MIN(strlen(message), (size_t) 4096)));
+		put_line(json_pack("{s:s, s:s, s:o}", "event", "failed", "kind",
+				   image_pull_failure_name(kind), "message", text_value(message)));
 	else
 		(void) fprintf(stderr, "ecs-image: %s\n", message);
 }

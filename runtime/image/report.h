@@ -20,8 +20,8 @@ struct report {
 
 void report_resolved(struct report *r, const char *digest);
 void report_progress(struct report *r, int64_t bytes, int64_t total, bool force);
-/* A remark for people ("retrying …"); nothing in JSON. */
-void report_note(struct report *r, const char *fmt, ...) _printf_(2, 3);
+/* A try failed and another follows. */
+void report_retry(struct report *r, const char *text);
 void report_warning(struct report *r, const char *text);
 void report_pulled(struct report *r, const struct image *image, bool from_cache,
 		   const char *why_cached);
