@@ -20,7 +20,7 @@ TEXT
 
 # Names on Debian and Ubuntu. Those of Fedora and Amazon Linux stand below, in the same order.
 apt_build="autoconf automake make gcc pkg-config libcgroup-dev libcurl4-openssl-dev
-	libjansson-dev libmicrohttpd-dev libnftables-dev libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev
+	libisal-dev libjansson-dev libmicrohttpd-dev libnftables-dev libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev
 	libsystemd-dev libwslay-dev libzstd-dev zlib1g-dev"
 apt_run="runc awscli busybox-static ca-certificates curl docker-registry iproute2 jq mmdebstrap nftables skopeo
 	umoci"
@@ -30,6 +30,7 @@ apt_test="bats clang clang-format libarchive-dev libclang-rt-14-dev libcmocka-de
 dnf_build="autoconf automake make gcc pkgconf-pkg-config libcgroup-devel
 	libcurl-devel jansson-devel libmicrohttpd-devel nftables-devel libnl3-devel libseccomp-devel sqlite-devel
 	openssl-devel systemd-devel wslay-devel libzstd-devel zlib-devel"
+[ ! -e /etc/fedora-release ] || dnf_build="$dnf_build isa-l-devel" # Amazon Linux has none; zlib does as well
 dnf_run="runc awscli2 busybox ca-certificates curl docker-distribution iproute jq nftables skopeo"
 dnf_test="bats clang clang-tools-extra compiler-rt libarchive-devel libcmocka-devel httpd-tools iputils mandoc
 	openssl procps-ng python3 python3-botocore ShellCheck socat sqlite strace xz"

@@ -65,7 +65,8 @@ struct image_pull_event {
 	struct image *image;  /* DONE: the callback may take it and set this to NULL */
 	bool from_cache;      /* DONE: nothing was fetched because of the behaviour or a failure */
 	enum image_pull_failure failure; /* FAILED */
-	const char *message; /* FAILED, RETRY: why; DONE: why the registry could not be used (or NULL) */
+	const char *
+		message; /* FAILED, RETRY: why; DONE: why the registry could not be used (or NULL) */
 };
 
 /*

@@ -151,7 +151,8 @@ static int try_later(struct registry *r, struct registry_call *c, int64_t *ret_d
 		return explain_end(r->ref, c, err);
 	if (!c->prompt)
 		delay = backoff_next_ms(&c->backoff);
-	delay = MAX(delay, MIN((int64_t) c->req.retry_after_s * 1000, (int64_t) RETRY_AFTER_MAX_MS));
+	delay = MAX(delay,
+		    MIN((int64_t) c->req.retry_after_s * 1000, (int64_t) RETRY_AFTER_MAX_MS));
 	c->prompt = false;
 	tell_retry(r, c, delay);
 	*ret_delay_ms = delay;

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "common/cleanup.h"
+#include "runtime/unpack/gunzip.h"
 
 enum { BUFFER = 256 * 1024, ZSTD_WINDOW_LOG_MAX = 27 /* 128 MiB, what zstd -19 --long uses */ };
 
@@ -80,59 +81,57 @@ static int copy_plain(struct stream *s, struct err *err)
 	return k;
 }
 
-/* One call of inflate(), its output handed on. */
-static int gunzip_step(struct stream *s, z_stream *z, int *ret_state, struct err *err)
+/* Everything of the current member that can be had from the input at hand. */
+static int gunzip_more(struct stream *s, struct gunzip *g, const uint8_t **in, size_t *in_len,
+		       struct err *err)
 {
-	z->next_out = s->out;
-	z->avail_out = BUFFER;
-	*ret_state = inflate(z, Z_NO_FLUSH);
-	if (*ret_state != Z_OK && *ret_state != Z_STREAM_END && *ret_state != Z_BUF_ERROR)
-		return err_set(err, EPROTO, "the layer's gzip stream is damaged: %s",
-			       z->msg ? z->msg : "unknown reason");
-	return emit(s, s->out, BUFFER - z->avail_out, err);
+	size_t n = BUFFER;
+	int state = 0, k = 0;
+
+	while (k == 0 && state == 0 && (*in_len > 0 || n == BUFFER)) {
+		state = gunzip_step(g, in, in_len, s->out, BUFFER, &n, err);
+		k = state < 0 ? state : emit(s, s->out, n, err);
+	}
+	return k < 0 ? k : state;
 }
 
-/* A gzip file may be several streams end to end; zeros may follow the last. */
-static int gunzip_all(struct stream *s, z_stream *z, struct err *err)
+/* A gzip file may be several members end to end; zeros may follow the last. */
+static int gunzip_all(struct stream *s, struct gunzip *g, struct err *err)
 {
-	int state = Z_OK, k = 0;
+	const uint8_t *in = s->in;
+	size_t in_len = s->in_len;
+	bool between = false;
+	int k = 0;
 
-	z->next_in = s->in;
-	z->avail_in = (uInt) s->in_len;
-	while (k == 0) {
-		if (z->avail_in == 0 && !s->eof) {
+	for (;;) {
+		while (between && in_len > 0 && *in == 0)
+			in++, in_len--;
+		if (in_len > 0) {
+			if (between)
+				gunzip_reset(g);
+			k = gunzip_more(s, g, &in, &in_len, err);
+			if (k < 0)
+				return k;
+			between = k == GUNZIP_E_END;
+		} else if (s->eof) {
+			return between ? 0
+				       : err_set(err, EPROTO,
+						 "the layer's gzip stream is cut short");
+		} else {
 			k = refill(s, err);
-			z->next_in = s->in;
-			z->avail_in = (uInt) s->in_len;
-			continue;
+			if (k < 0)
+				return k;
+			in = s->in;
+			in_len = s->in_len;
 		}
-		if (state == Z_STREAM_END) {
-			while (z->avail_in > 0 && *z->next_in == 0)
-				z->next_in++, z->avail_in--;
-			if (z->avail_in == 0 && s->eof)
-				return 0;
-			if (z->avail_in == 0)
-				continue;
-			if (inflateReset(z) != Z_OK)
-				return err_set(err, EIO, "reset inflater");
-		} else if (z->avail_in == 0) {
-			return err_set(err, EPROTO, "the layer's gzip stream is cut short");
-		}
-		k = gunzip_step(s, z, &state, err);
 	}
-	return k;
 }
 
 static int gunzip(struct stream *s, struct err *err)
 {
-	z_stream z = {};
-	int k;
+	_cleanup_(gunzip_freep) struct gunzip *g = gunzip_new();
 
-	if (inflateInit2(&z, 15 + 16) != Z_OK) /* 16: gzip only */
-		return err_set(err, ENOMEM, "allocate inflater");
-	k = gunzip_all(s, &z, err);
-	(void) inflateEnd(&z);
-	return k;
+	return g ? gunzip_all(s, g, err) : err_set(err, ENOMEM, "allocate inflater");
 }
 
 static int unzstd_all(struct stream *s, ZSTD_DStream *z, struct err *err)

@@ -1,6 +1,6 @@
 # tests/bench/: prints numbers and never fails on one; not part of make check
 EXTRA_DIST += tests/bench/README.md tests/bench/launch.py tests/bench/launch.sh \
-	tests/bench/soak.py tests/bench/soak.sh
+	tests/bench/pull.py tests/bench/pull.sh tests/bench/soak.py tests/bench/soak.sh
 EXTRA_PROGRAMS = tests/bench/net-setup
 tests_bench_net_setup_SOURCES = tests/bench/net-setup.c
 tests_bench_net_setup_LDADD = $(RUNTIME_LIBS)

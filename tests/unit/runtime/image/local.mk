@@ -1,5 +1,6 @@
 # tests/unit/runtime/image/
 UNIT_TESTS += \
+	tests/unit/runtime/image/test-inflate \
 	tests/unit/runtime/image/test-manifest \
 	tests/unit/runtime/image/test-pull \
 	tests/unit/runtime/image/test-reference \
@@ -8,7 +9,9 @@ if HAVE_ARCHIVE
 UNIT_TESTS += tests/unit/runtime/image/test-apply
 endif
 tests_unit_runtime_image_test_apply_SOURCES = tests/unit/runtime/image/test-apply.c
-tests_unit_runtime_image_test_apply_LDADD = $(RUNTIME_LIBS) $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_apply_LDADD = $(RUNTIME_LIBS) $(ARCHIVE_LIBS) $(GUNZIP_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_inflate_SOURCES = tests/unit/runtime/image/test-inflate.c
+tests_unit_runtime_image_test_inflate_LDADD = $(RUNTIME_LIBS) $(GUNZIP_LIBS) $(ZSTD_LIBS) $(CRYPTO_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_manifest_SOURCES = tests/unit/runtime/image/test-manifest.c
 tests_unit_runtime_image_test_manifest_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_pull_SOURCES = tests/unit/runtime/image/test-pull.c
