@@ -24,6 +24,8 @@ static void on_container_running(void *userdata, const struct container *c)
 {
 	struct agent *a = userdata;
 
+	if (c->internal)
+		return;
 	agent_meter(a, c);
 	/* One found again at a restart was counted by the run that started it. */
 	if (c->started_ms >= a->started_ms)

@@ -7,6 +7,7 @@ include runtime/cgroup/local.mk
 include runtime/image/local.mk
 include runtime/logs/local.mk
 include runtime/net/local.mk
+include runtime/pause/local.mk
 include runtime/rootfs/local.mk
 include runtime/runc/local.mk
 include runtime/seccomp/local.mk

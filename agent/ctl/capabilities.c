@@ -46,6 +46,16 @@ static bool json_file(const struct config *c)
 	return strv_contains(c->logging_drivers, "json-file");
 }
 
+static bool selinux(const struct config *c)
+{
+	return c->selinux_capable;
+}
+
+static bool apparmor(const struct config *c)
+{
+	return c->apparmor_capable;
+}
+
 static bool no_logs(const struct config *c)
 {
 	return strv_contains(c->logging_drivers, "none");
@@ -80,9 +90,12 @@ static const struct {
 	{ A "docker-remote-api.1.32", always },
 	{ A "logging-driver.json-file", json_file },
 	{ A "logging-driver.none", no_logs },
+	{ A "selinux", selinux },
+	{ A "apparmor", apparmor },
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
 	{ B "container-health-check", health_checks },
+	{ B "pid-ipc-namespace-sharing", always },
 };
 
 bool capability_log_driver(const char *name)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/engine/health.h"
+#include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/fs.h"
@@ -188,7 +189,8 @@ static void start(struct container *c)
 		fail_start(c, prepare_error(c), &err);
 		return;
 	}
-	if (find_image(c, &image, &err) < 0 || bundle_make(c, image, &err) < 0) {
+	if (c->internal ? holder_make(c, &err) < 0
+			: find_image(c, &image, &err) < 0 || bundle_make(c, image, &err) < 0) {
 		fail_start(c, "CannotCreateContainerError", &err);
 		return;
 	}
@@ -499,6 +501,7 @@ void container_teardown(struct container *c)
 	if (rootfs_unmount(data_dir, &err) < 0)
 		warn_left(c, "root mount", &err);
 	CRASH_POINT(TEARDOWN_UNMOUNTED);
+	holder_unmount(run_dir);
 	if (fs_remove_tree(AT_FDCWD, run_dir, &err) < 0)
 		warn_left(c, "run directory", &err);
 	CRASH_POINT(TEARDOWN_RUN_DIR_GONE);

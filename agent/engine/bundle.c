@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/engine/health.h"
+#include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/payload.h"
 #include "common/fs.h"
@@ -277,10 +278,13 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 		.unconfined_seccomp = c->unconfined_seccomp,
 	};
 	_cleanup_(docker_scratch_freep) struct docker_scratch *scratch = NULL;
+	struct holder_paths shared;
 	_cleanup_(json_decrefp) json_t *spec = NULL;
 	_cleanup_(freep) char *text = NULL, *path = path_join("%s/config.json", b->run_dir);
 	int k = docker_options_apply(c, &s, &scratch, err);
 
+	if (k == 0)
+		k = holder_join(c, &s, &shared, err);
 	if (k < 0)
 		return k;
 	set_network(c, &s);

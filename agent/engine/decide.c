@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -77,6 +78,7 @@ void container_finish(struct container *c)
 		t->execution_stopped_ms = c->finished_ms ? c->finished_ms : clock_real_ms();
 		t->run->save = true;
 	}
+	holder_note_end(c);
 	container_set_busy(c, BUSY_NOTHING);
 	c->run->timer = sd_event_source_disable_unref(c->run->timer);
 	c->desired = CONTAINER_STOPPED;
@@ -216,6 +218,10 @@ static void intend_pull(struct engine *e, struct container *c)
 
 	if (intend_traces(e, c) < 0)
 		return;
+	if (c->internal) { /* its program is there */
+		container_set_known(c, CONTAINER_PULLED);
+		return;
+	}
 	k = pulls_from_cache(e, c, &err);
 	if (k < 0) {
 		container_fail(c, "CannotPullContainerError", "%s", err_text(&err));
@@ -258,6 +264,8 @@ static void intend_finish(struct container *c)
 
 static void intend(struct engine *e, struct container *c, enum container_action action)
 {
+	if (!holder_lets(c, action))
+		return;
 	switch (action) {
 	case ACTION_PULL:
 		intend_pull(e, c);
@@ -339,7 +347,7 @@ static void look(const struct task *t, struct reconcile_container *cs)
 		const struct container *c = &t->containers[i];
 
 		cs[i] = (struct reconcile_container){ c->known, c->desired, c->run->busy,
-						      c->essential };
+						      c->essential, c->internal };
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/engine/holder.h"
 #include "agent/engine/payload.h"
 #include "common/buf.h"
 #include "common/strv.h"
@@ -339,9 +340,6 @@ int docker_options_settle(struct container *c, struct err *err)
 
 int docker_settle_task(struct task *t, struct err *err)
 {
-	if (t->pid_mode == NAMESPACE_TASK || t->ipc_mode == NAMESPACE_TASK)
-		return err_set(err, ENOTSUP,
-			       "pidMode, ipcMode: 'task' is not supported by this build");
 	for (size_t i = 0; i < t->n_containers; i++) {
 		struct container *c = &t->containers[i];
 
@@ -354,7 +352,7 @@ int docker_settle_task(struct task *t, struct err *err)
 			c->n_ports = 0;
 		}
 	}
-	return 0;
+	return holder_add(t, err);
 }
 
 /* ---- to the specification ---- */

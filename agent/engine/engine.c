@@ -133,7 +133,7 @@ void engine_tell(struct engine *e, const struct task *t, const struct container 
 	_cleanup_(json_decrefp) json_t *o = NULL;
 	char time[CLOCK_RFC3339_MAX];
 
-	if (!e->callbacks.on_event)
+	if (!e->callbacks.on_event || (c && c->internal))
 		return;
 	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "time",
 		      clock_format_rfc3339(clock_real_ms(), 1, time), "type", type, "task", t->arn,
@@ -473,9 +473,10 @@ static int make_paths(struct engine *e, struct err *err)
 	e->trash = path_join("%s/trash", c->data_dir);
 	e->runc_root = path_join("%s/runc", c->run_dir);
 	e->shim_program = path_join("%s/ecs-shim", libexec);
+	e->pause_program = path_join("%s/ecs-pause", libexec);
 	e->image_program = path_join("%s/ecs-image", libexec);
 	if (!e->run_dir || !e->data_dir || !e->trash || !e->runc_root || !e->shim_program ||
-	    !e->image_program)
+	    !e->pause_program || !e->image_program)
 		return err_set(err, ENOMEM, "make paths");
 	k = runc_find(c->runc, &e->runc, err);
 	if (k == 0)
@@ -577,6 +578,7 @@ struct engine *engine_free(struct engine *e)
 	free(e->runc);
 	free(e->runc_root);
 	free(e->shim_program);
+	free(e->pause_program);
 	free(e->image_program);
 	sd_event_unref(e->loop);
 	free(e);

@@ -79,7 +79,7 @@ struct engine {
 	bool starved;                 /* no memory to decide with */
 	bool in_pass;
 	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots;
-	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program,
+	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
 		*trash; /* owned */
 	sd_event_source *trash_child;
 	bool trash_grew; /* while rm was at work */

@@ -14,6 +14,8 @@ engine_sources = \
 	agent/engine/engine.h \
 	agent/engine/health.c \
 	agent/engine/health.h \
+	agent/engine/holder.c \
+	agent/engine/holder.h \
 	agent/engine/image-check.c \
 	agent/engine/image-check.h \
 	agent/engine/intake.c \

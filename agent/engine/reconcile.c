@@ -125,7 +125,7 @@ static enum task_status wanted_status(const struct reconcile_task *t)
 	}
 	/* A task of nothing but finished jobs has nothing left to wait for. */
 	for (size_t i = 0; i < t->n_containers; i++)
-		if (t->containers[i].known != CONTAINER_STOPPED)
+		if (t->containers[i].known != CONTAINER_STOPPED && !t->containers[i].internal)
 			return t->desired;
 	return TASK_STOPPED;
 }

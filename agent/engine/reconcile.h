@@ -39,6 +39,7 @@ struct reconcile_container {
 	enum container_status known, desired;
 	enum container_busy busy;
 	bool essential;
+	bool internal; /* its end is not waited for: it has no work of its own */
 };
 
 struct reconcile_task {

@@ -85,6 +85,8 @@ static json_t *container_entry(const struct container *c, const struct config *c
 /* What the service is told of: a digest we found, a start, an end. */
 static bool is_news(const struct container *c)
 {
+	if (c->internal)
+		return false;
 	if (c->known == CONTAINER_STOPPED || c->known == CONTAINER_RUNNING)
 		return c->sent < c->known;
 	return c->known >= CONTAINER_MANIFEST_PULLED && c->sent < CONTAINER_MANIFEST_PULLED &&
@@ -129,7 +131,7 @@ json_t *report_body(const struct task *t, const struct config *config)
 		const struct container *c = &t->containers[i];
 
 		/* The last call carries the final state of all. */
-		if (is_news(c) || t->known == TASK_STOPPED)
+		if (is_news(c) || (t->known == TASK_STOPPED && !c->internal))
 			(void) json_array_append_new(list, container_entry(c, config));
 	}
 	if (json_array_size(list) > 0)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "agent/store/store.h"
 #include "common/fs.h"
@@ -54,8 +55,10 @@ static void begin_again(struct container *c)
 	struct engine *e = c->run->engine;
 	_cleanup_(freep) char *dir = container_run_dir(c);
 
-	if (dir)
+	if (dir) {
+		holder_unmount(dir);
 		(void) fs_remove_tree(AT_FDCWD, dir, NULL);
+	}
 	(void) image_store_unpin(e->images, c->id, NULL);
 	CRASH_POINT(RESTORE_BEGUN_AGAIN);
 	c->id[0] = '\0';
@@ -240,6 +243,7 @@ static void collect_run_dir(struct engine *e, const char *dir, const char *id)
 	if ((c && is_live(c)) || !path)
 		return;
 	(void) runc_forget(e->runc_root, id, NULL);
+	holder_unmount(path);
 	(void) fs_remove_tree(AT_FDCWD, path, NULL);
 }
 

@@ -106,6 +106,7 @@ struct container {
 	char *user, *working_directory, *hostname, *domainname;
 	bool essential, privileged, readonly_rootfs, no_new_privileges, terminal, open_stdin;
 	bool unconfined_seccomp;
+	bool internal; /* nobody outside the engine sees it: engine/holder.h */
 	enum network_mode network_mode;
 	int64_t cpu_shares;         /* as asked for; 0: none */
 	int64_t memory_mib;         /* hard limit, for people and admission; 0: none */

@@ -86,7 +86,8 @@ static json_t *task_json(const struct task *t)
 	json_t *containers = json_array();
 
 	for (size_t i = 0; i < t->n_containers; i++)
-		json_array_append_new(containers, container_json(&t->containers[i]));
+		if (!t->containers[i].internal)
+			json_array_append_new(containers, container_json(&t->containers[i]));
 	return json_pack("{s:s,s:s*,s:s,s:s,s:s,s:o}", "Arn", t->arn, "DesiredStatus",
 			 desired_text(t), "KnownStatus", task_status_for_service(t->known),
 			 "Family", t->family ? t->family : "", "Version",

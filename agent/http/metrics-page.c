@@ -125,7 +125,7 @@ static void put_states(struct buf *b, const struct agent_view *v)
 		tasks[t->known]++;
 		waiting += t->waiting_for != NULL;
 		for (size_t j = 0; j < t->n_containers; j++)
-			containers[t->containers[j].known]++;
+			containers[t->containers[j].known] += !t->containers[j].internal;
 	}
 	prom_family(b, "ecs_tasks", "gauge", "Tasks by their status.");
 	for (int i = 0; i < _TASK_STATUS_MAX; i++)

@@ -110,7 +110,8 @@ json_t *task_to_json(const struct agent_view *v, const struct task *t)
 	put_time(o, "executionStoppedAt", t->execution_stopped_ms);
 	put_time(o, "stoppedAt", t->stopped_ms);
 	for (size_t i = 0; i < t->n_containers; i++)
-		json_array_append_new(containers, container_to_json(v, &t->containers[i]));
+		if (!t->containers[i].internal)
+			json_array_append_new(containers, container_to_json(v, &t->containers[i]));
 	json_object_set_new(o, "containers", containers);
 	return o;
 }

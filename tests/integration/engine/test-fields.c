@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -492,6 +493,103 @@ static void what_cannot_be_is_refused_with_its_reason(void **state _unused_)
 	}
 }
 
+/* ---- namespaces of the task ---- */
+
+static const struct task *task_of(const char *arn)
+{
+	for (size_t i = 0; i < engine_task_count(world.engine); i++)
+		if (strcmp(engine_task_at(world.engine, i)->arn, arn) == 0)
+			return engine_task_at(world.engine, i);
+	return NULL;
+}
+
+/* "one" writes a file of shared memory and stays; "two" ends well when it finds it, and "one" too. */
+static void run_sharing(const char *arn, const char *modes, const char *two)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	assert_true(asprintf(&text,
+			     "{\"tasks\":[{\"arn\":\"%s\",\"family\":\"f\",\"version\":\"1\","
+			     "\"desiredStatus\":\"RUNNING\",%s,\"containers\":["
+			     "{\"name\":\"one\",\"image\":\"" IMAGE "\",\"essential\":false,"
+			     "\"stopTimeout\":1,\"command\":[\"sh\",\"-c\","
+			     "\"echo 1 >/dev/shm/one; trap 'exit 7' TERM; while sleep 0.1; do :; "
+			     "done\"]},"
+			     "{\"name\":\"two\",\"image\":\"" IMAGE "\",\"essential\":true,"
+			     "\"stopTimeout\":1,\"command\":[\"sh\",\"-c\",\"%s\"]}]}]}",
+			     arn, modes, two) > 0);
+	assert_int_equal(world_payload(text), 0);
+}
+
+static void containers_of_a_task_share_its_namespaces(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0);
+	const json_t *r;
+
+	run_sharing(arn, "\"pidMode\":\"task\",\"ipcMode\":\"task\"",
+		    "until [ -e /dev/shm/one ] && grep -q 'exit 7' /proc/*/cmdline; do sleep 0.02; "
+		    "done; grep -q ecs-pause /proc/1/cmdline && [ $$ != 1 ] && exit 4");
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	assert_int_equal(json_array_size(json_object_get(r, "containers")), 2); /* and no holder */
+	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 7);
+	assert_int_equal(json_get_int(world_container(r, 1), "exitCode", -1), 4);
+	assert_string_equal(json_get_string(r, "reason", ""), "");
+}
+
+/* What is not asked to be shared is not. */
+static void a_shared_ipc_namespace_leaves_the_others_alone(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0);
+	const json_t *r;
+
+	run_sharing(arn, "\"ipcMode\":\"task\"",
+		    "until [ -e /dev/shm/one ]; do sleep 0.02; done; [ $$ = 1 ] && exit 4");
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_int_equal(json_get_int(world_container(r, 1), "exitCode", -1), 4);
+}
+
+static void the_task_ends_with_the_holder_of_its_namespaces(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0);
+	const struct task *t;
+	const json_t *r;
+
+	/* Not of pid: there the kernel ends all with it, and who is heard of first is chance. */
+	run_sharing(arn, "\"ipcMode\":\"task\"", "while sleep 0.1; do :; done");
+	assert_non_null(world_wait(arn, "RUNNING", PATIENCE_MS));
+	t = task_of(arn);
+	assert_int_equal(t->n_containers, 3);
+	assert_true(t->containers[2].internal);
+	assert_int_equal(kill(t->containers[2].pid, SIGKILL), 0);
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	assert_non_null(strstr(json_get_string(r, "reason", ""), "held the namespaces"));
+	assert_int_equal(json_array_size(json_object_get(r, "containers")), 2);
+}
+
+static void shared_namespaces_outlive_the_agent(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0);
+	const struct task *t;
+	pid_t holder;
+
+	run_sharing(arn, "\"pidMode\":\"task\",\"ipcMode\":\"task\"",
+		    "while sleep 0.1; do :; done");
+	assert_non_null(world_wait(arn, "RUNNING", PATIENCE_MS));
+	holder = task_of(arn)->containers[2].pid;
+	world_end_agent();
+	world_start_agent();
+	t = task_of(arn);
+	assert_int_equal(t->n_containers, 3);
+	assert_int_equal(t->containers[2].known, CONTAINER_RUNNING);
+	assert_int_equal(t->containers[2].pid, holder);
+	assert_int_equal(engine_stop_task(world.engine, arn, NULL, NULL, NULL), 0);
+	assert_non_null(world_wait(arn, "STOPPED", PATIENCE_MS));
+	assert_true(world_gets_clean());
+	assert_int_equal(kill(holder, 0), -1);
+}
+
 #define with_agent(f) cmocka_unit_test_setup_teardown(f, start_agent, end_agent)
 
 int main(void)
@@ -505,6 +603,10 @@ int main(void)
 		with_agent(what_confines_can_be_tightened_and_lifted),
 		with_agent(the_process_finds_what_was_said),
 		with_agent(a_large_environment_arrives_whole),
+		with_agent(containers_of_a_task_share_its_namespaces),
+		with_agent(a_shared_ipc_namespace_leaves_the_others_alone),
+		with_agent(the_task_ends_with_the_holder_of_its_namespaces),
+		with_agent(shared_namespaces_outlive_the_agent),
 		with_agent(what_cannot_be_is_refused_with_its_reason),
 	};
 	int failed;

@@ -335,7 +335,8 @@ bool world_is_clean(void)
 	return entries_below(world.config.run_dir, "containers") == 0 &&
 	       entries_below(world.config.run_dir, "runc") == 0 &&
 	       entries_below(world.config.run_dir, "netns") == 0 && strv_length(groups) == 0 &&
-	       shell("! grep -q '%s/data' /proc/self/mountinfo", world.top) == 0 &&
+	       shell("! grep -q -e '%s/data' -e '%s/run/.*/shm' /proc/self/mountinfo", world.top,
+		     world.top) == 0 &&
 	       shell("! nft list table inet ecs | grep -q elements") == 0;
 }
 

@@ -221,8 +221,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  "elasticNetworkInterfaces: not supported by this build", ENOTSUP },
 		{ ",\"networkMode\":\"awsvpc\"", "",
 		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
-		{ ",\"pidMode\":\"task\"", "",
-		  "pidMode, ipcMode: 'task' is not supported by this build", ENOTSUP },
 		{ ",\"roleCredentials\":{\"credentialsId\":\"x\"}", "",
 		  "roleCredentials: not supported by this build", ENOTSUP },
 		{ ",\"volumes\":[{\"name\":\"v\",\"type\":\"efs\"}]", "",
