@@ -5,4 +5,5 @@ libagent_a_SOURCES += \
 	agent/store/store.h \
 	agent/store/sync.c \
 	agent/store/sync.h \
-	agent/store/tasks.c
+	agent/store/tasks.c \
+	agent/store/volumes.c

@@ -35,6 +35,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, task_arn TEXT NOT NULL,"
 	" body TEXT NOT NULL);"
 	"CREATE INDEX outbox_by_task ON outbox (task_arn, id);",
+	/* No reference to tasks: a row outlives its task until the directory is gone. */
+	"CREATE TABLE volumes (name TEXT PRIMARY KEY, task_arn TEXT, driver TEXT NOT NULL,"
+	" options TEXT NOT NULL, labels TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;",
 	NULL
 };
 

@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/json.h"
 
 struct store;
 struct task;
@@ -89,3 +90,24 @@ int store_outbox_delete(struct store *s, int64_t id, struct err *err);
 /* Calls @each once for every task that has entries. */
 int store_outbox_each_task(struct store *s, void (*each)(void *userdata, const char *task_arn),
 			   void *userdata, struct err *err);
+
+/* A volume of ours; see runtime/volume/volume.h. All owned. */
+struct store_volume {
+	char *name;
+	char *task_arn; /* NULL: shared */
+	char *driver;
+	struct json_pair *options;
+	size_t n_options;
+	struct json_pair *labels;
+	size_t n_labels;
+};
+
+/* One that is there stays as it is. */
+int store_put_volume(struct store *s, const struct store_volume *v, struct err *err);
+/* 1 with *ret (store_volume_done()), 0: none of that name. */
+int store_get_volume(struct store *s, const char *name, struct store_volume *ret, struct err *err);
+int store_delete_volume(struct store *s, const char *name, struct err *err);
+void store_volume_done(struct store_volume *v);
+
+/* Names of a task's volumes; with NULL those whose task is not known any more. *ret is a strv. */
+int store_list_volumes(struct store *s, const char *task_arn, char ***ret, struct err *err);
