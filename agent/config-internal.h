@@ -32,7 +32,7 @@ struct config_type {
 
 extern const struct config_type config_string, config_host, config_path, config_bool,
 	config_duration, config_period, config_int, config_mib, config_port, config_double,
-	config_ports, config_drivers, config_map, config_range, config_pull_behavior,
+	config_ports, config_drivers, config_names, config_map, config_range, config_pull_behavior,
 	config_log_level, config_log_rollover, config_log_format, config_subnet, config_ifname,
 	config_group;
 

@@ -89,6 +89,8 @@ const struct config_key config_keys[] = {
 	FLAG("ECS_SELINUX_CAPABLE", selinux_capable, "false", "Advertise SELinux."),
 	FLAG("ECS_APPARMOR_CAPABLE", apparmor_capable, "false", "Advertise AppArmor."),
 	{ "ECS_AVAILABLE_LOGGING_DRIVERS", &config_drivers, FIELD(logging_drivers), "[\"json-file\",\"syslog\",\"awslogs\",\"fluentd\",\"none\"]", .help = "Log drivers offered to tasks, as far as this agent has them." },
+	FLAG("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", shared_volume_match, "false", "Compare labels and options of shared volumes with what a task asks for."),
+	{ "ECS_VOLUME_PLUGIN_CAPABILITIES", &config_names, FIELD(volume_plugin_capabilities), NULL, .help = "What can be asked of EFS volumes: [\"efsAuth\"] where unset and amazon-efs-utils is installed." },
 	FLAG("ECS_EXCLUDE_IPV6_PORTBINDING", exclude_ipv6_port_binding, "true", "Leave '::' out of reported port bindings."),
 
 	/* containers */
@@ -153,8 +155,6 @@ const struct config_key config_keys[] = {
 	NOT_HERE("ECS_NVIDIA_RUNTIME", "this version does not hand out GPUs"),
 	NOT_HERE("ECS_ENABLE_INF_SUPPORT", "this version does not hand out accelerators"),
 	NOT_HERE("ECS_EBSTA_SUPPORTED", "this version has no EBS task volumes"),
-	NOT_HERE("ECS_VOLUME_PLUGIN_CAPABILITIES", "this version has no volume plugins"),
-	NOT_HERE("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", "this version has no shared volumes"),
 	NOT_HERE("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "this version does not watch for spot interruption"),
 	NOT_HERE("ECS_WARM_POOLS_CHECK", "this version does not wait for warm pools"),
 	NOT_HERE("ECS_PAUSE_LABELS", "there are no pause containers"),

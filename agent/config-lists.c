@@ -84,6 +84,22 @@ static bool driver_is_known(const char *name)
 	return false;
 }
 
+static int parse_names(struct config *c, const struct config_key *k, const char *text,
+		       struct err *err)
+{
+	_cleanup_(strv_freep) char **names = NULL;
+	_cleanup_(json_decrefp) json_t *v = NULL;
+	int r = load_json(text, true, &v, err);
+
+	if (r >= 0)
+		r = json_decode_strv(v, &names, NULL, err);
+	if (r < 0)
+		return r;
+	strv_free(*FIELD_OF(char **, c, k));
+	*FIELD_OF(char **, c, k) = TAKE_PTR(names);
+	return 0;
+}
+
 static int parse_drivers(struct config *c, const struct config_key *k, const char *text,
 			 struct err *err)
 {
@@ -120,6 +136,8 @@ static void done_drivers(struct config *c, const struct config_key *k)
 	*names = strv_free(*names);
 }
 
+const struct config_type config_names = { "JSON list of names", parse_names, format_drivers,
+					  done_drivers };
 const struct config_type config_drivers = { "JSON list of names", parse_drivers, format_drivers,
 					    done_drivers };
 

@@ -280,6 +280,16 @@ static int default_image_dir(struct config *c, struct err *err)
 	return c->image_dir ? 0 : err_set(err, ENOMEM, "allocate image directory");
 }
 
+/* Where its mount helper is, amazon-efs-utils can do what efsAuth stands for. */
+static int default_volume_capabilities(struct config *c, struct err *err)
+{
+	if (access("/sbin/mount.efs", X_OK) < 0 && access("/usr/sbin/mount.efs", X_OK) < 0)
+		return 0;
+	return strv_append(&c->volume_plugin_capabilities, "efsAuth") < 0
+		       ? err_set(err, ENOMEM, "allocate capabilities")
+		       : 0;
+}
+
 static int derive(struct config *c, const struct config_sources *s, struct err *err)
 {
 	int r = 0;
@@ -296,6 +306,8 @@ static int derive(struct config *c, const struct config_sources *s, struct err *
 			      &c->detailed_os_family, err);
 	if (r == 0 && !c->image_dir)
 		r = default_image_dir(c, err);
+	if (r == 0 && !c->volume_plugin_capabilities)
+		r = default_volume_capabilities(c, err);
 	if (r == 0 && c->http_proxy && !c->https_proxy &&
 	    strdup_to(&c->https_proxy, c->http_proxy) < 0)
 		r = err_set(err, ENOMEM, "allocate proxy");

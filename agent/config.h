@@ -57,6 +57,8 @@ struct config {
 	bool privileged_disabled;
 	bool selinux_capable, apparmor_capable;
 	char **logging_drivers; /* strv */
+	char **volume_plugin_capabilities; /* strv */
+	bool shared_volume_match;
 	bool exclude_ipv6_port_binding;
 
 	/* containers */
