@@ -167,36 +167,25 @@ static int find_image(struct container *c, struct image **ret, struct err *err)
 	return k;
 }
 
-static void fail_start(struct container *c, const char *error_name, const struct err *err)
+void container_fail_start(struct container *c, const char *error_name, const struct err *err)
 {
 	container_set_busy(c, BUSY_NOTHING);
 	container_fail(c, error_name, "%s", err_text(err));
 }
 
-static void start(struct container *c)
+/* @image is none for a container of ours. */
+static void start_with(struct container *c, const struct image *image)
 {
 	struct engine *e = c->run->engine;
-	_cleanup_(image_freep) struct image *image = NULL;
 	_cleanup_(err_done) struct err err = {};
 
-	CRASH_POINT(START_BEFORE);
-	if (health_config_error(c)) {
-		(void) err_set(&err, EPROTO, "%s", health_config_error(c));
-		fail_start(c, "DockerClientConfigError", &err);
-		return;
-	}
-	if (container_prepare(c, &err) < 0) {
-		fail_start(c, prepare_error(c), &err);
-		return;
-	}
-	if (c->internal ? holder_make(c, &err) < 0
-			: find_image(c, &image, &err) < 0 || bundle_make(c, image, &err) < 0) {
-		fail_start(c, "CannotCreateContainerError", &err);
+	if ((c->internal ? holder_make(c, &err) : bundle_make(c, image, &err)) < 0) {
+		container_fail_start(c, "CannotCreateContainerError", &err);
 		return;
 	}
 	CRASH_POINT(BUNDLE_MADE);
 	if (spawn_shim(c, &err) < 0) {
-		fail_start(c, "CannotStartContainerError", &err);
+		container_fail_start(c, "CannotStartContainerError", &err);
 		return;
 	}
 	CRASH_POINT(SHIM_SPAWNED);
@@ -209,6 +198,48 @@ static void start(struct container *c)
 			(void) shim_kill_all(c->run->shim, NULL);
 	}
 	CRASH_POINT(PORTS_PUBLISHED);
+}
+
+static void start(struct container *c)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	_cleanup_(err_done) struct err err = {};
+	int k;
+
+	CRASH_POINT(START_BEFORE);
+	if (health_config_error(c)) {
+		(void) err_set(&err, EPROTO, "%s", health_config_error(c));
+		container_fail_start(c, "DockerClientConfigError", &err);
+		return;
+	}
+	if (container_prepare(c, &err) < 0) {
+		container_fail_start(c, prepare_error(c), &err);
+		return;
+	}
+	if (c->internal) {
+		start_with(c, NULL);
+		return;
+	}
+	if (find_image(c, &image, &err) < 0) {
+		container_fail_start(c, "CannotCreateContainerError", &err);
+		return;
+	}
+	k = container_volumes_prepare(c, image, &err);
+	if (k < 0)
+		container_fail_start(c, "CannotCreateContainerError", &err);
+	else if (k == 0)
+		start_with(c, image);
+}
+
+void container_start_rest(struct container *c)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	if (find_image(c, &image, &err) < 0)
+		container_fail_start(c, "CannotCreateContainerError", &err);
+	else
+		start_with(c, image);
 }
 
 static void pull(struct container *c)
@@ -505,6 +536,7 @@ void container_teardown(struct container *c)
 	if (fs_remove_tree(AT_FDCWD, run_dir, &err) < 0)
 		warn_left(c, "run directory", &err);
 	CRASH_POINT(TEARDOWN_RUN_DIR_GONE);
+	volumes_release(c);
 }
 
 void task_teardown(struct task *t)

@@ -12,11 +12,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/engine/health.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/payload.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -39,6 +41,7 @@ struct bundle {
 	struct spec_mount *mounts; /* owned, strings borrowed but for etc_paths */
 	size_t n_mounts;
 	char *etc_paths[ETC_FILES];  /* owned */
+	char **paths;                /* owned: sources and options of the others */
 	struct spec_rlimit *rlimits; /* owned */
 	size_t n_rlimits;
 };
@@ -56,6 +59,7 @@ static void bundle_done(struct bundle *b)
 	free(b->mounts);
 	for (size_t i = 0; i < ETC_FILES; i++)
 		free(b->etc_paths[i]);
+	b->paths = strv_free(b->paths);
 	free(b->rlimits);
 }
 
@@ -150,15 +154,70 @@ static int write_etc_files(const struct container *c, const struct bundle *b, st
 }
 
 /* Docker makes a missing source: root's, 0755. */
-static int make_source(const char *path, struct err *err)
+static int make_source(const struct mount_item *m, struct err *err)
 {
 	struct stat st;
 
-	if (stat(path, &st) == 0)
+	if (stat(m->source, &st) == 0)
 		return 0;
 	if (errno != ENOENT)
-		return err_set_errno(err, errno, "look at '%s'", path);
-	return fs_mkdir_p(path, 0755, err);
+		return err_set_errno(err, errno, "look at '%s'", m->source);
+	if (m->must_exist)
+		return err_set(err, ENOENT,
+			       "invalid mount config for type \"bind\": bind source path does not "
+			       "exist: %s",
+			       m->source);
+	return fs_mkdir_p(m->source, 0755, err);
+}
+
+/* Whether the kernel makes what is mounted below a read-only mount read-only, too (Linux 5.12). */
+static bool has_recursive_read_only(void)
+{
+	static int has = -1;
+
+	if (has < 0)
+		has = syscall(SYS_mount_setattr, -EBADF, "", 0, NULL, 0) == 0 || errno != ENOSYS;
+	return has;
+}
+
+static int add_path(struct bundle *b, char *path, struct err *err)
+{
+	if (!path || strv_append(&b->paths, path) < 0) {
+		free(path);
+		return err_set(err, ENOMEM, "make paths");
+	}
+	free(path);
+	return 0;
+}
+
+/* The last of b->paths: the options, and before it the source. */
+static int add_mount(const struct container *c, const struct mount_item *m, struct bundle *b,
+		     struct err *err)
+{
+	const char *type = m->source || m->name ? "bind" : "tmpfs";
+	const char *ro = !m->read_only                            ? "rw"
+			 : m->source && has_recursive_read_only() ? "rro"
+								  : "ro";
+	char **last;
+	int k = m->source ? make_source(m, err) : 0;
+
+	if (k == 0)
+		k = add_path(b,
+			     m->source ? strdup(m->source)
+			     : m->name ? volumes_data_path(c->run->engine, m->name)
+				       : strdup("tmpfs"),
+			     err);
+	if (k == 0)
+		k = add_path(b,
+			     *type == 'b' ? path_join("rbind,%s,%s",
+						      m->options ? m->options : "rprivate", ro)
+					  : path_join("%s,%s", m->options, ro),
+			     err);
+	if (k < 0)
+		return k;
+	last = b->paths + strv_length(b->paths) - 1;
+	b->mounts[b->n_mounts++] = (struct spec_mount){ last[-1], m->destination, type, last[0] };
+	return 0;
 }
 
 static int list_mounts(const struct container *c, struct bundle *b, struct err *err)
@@ -166,8 +225,10 @@ static int list_mounts(const struct container *c, struct bundle *b, struct err *
 	static const char *const files[ETC_FILES] = { "hosts", "resolv.conf", "hostname" };
 	static const char *const targets[ETC_FILES] = { "/etc/hosts", "/etc/resolv.conf",
 							"/etc/hostname" };
+	const struct mount_list *l = container_volumes_mounts(c);
+	int k = 0;
 
-	b->mounts = calloc(ETC_FILES + c->n_mounts, sizeof(*b->mounts));
+	b->mounts = calloc(ETC_FILES + (l ? l->n : 0), sizeof(*b->mounts));
 	if (!b->mounts)
 		return err_set(err, ENOMEM, "allocate mounts");
 	for (size_t i = 0; i < ETC_FILES; i++) {
@@ -179,17 +240,9 @@ static int list_mounts(const struct container *c, struct bundle *b, struct err *
 					     c->readonly_rootfs ? "rbind,rprivate,ro"
 								: "rbind,rprivate,rw" };
 	}
-	for (size_t i = 0; i < c->n_mounts; i++) {
-		const struct bind_mount *m = &c->mounts[i];
-
-		if (make_source(m->source, err) < 0)
-			return err_wrap(err, "volume '%s'", m->volume);
-		b->mounts[b->n_mounts++] =
-			(struct spec_mount){ m->source, m->container_path, "bind",
-					     m->read_only ? "rbind,rprivate,ro"
-							  : "rbind,rprivate,rw" };
-	}
-	return 0;
+	for (size_t i = 0; k == 0 && l && i < l->n; i++)
+		k = add_mount(c, &l->items[i], b, err);
+	return k;
 }
 
 /* ---- limits ---- */

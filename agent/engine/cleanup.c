@@ -124,6 +124,8 @@ static bool remove_task(struct engine *e, size_t i)
 		discard_container(e, &t->containers[j]);
 	task_teardown(t); /* once more, should a process have been in the way the first time */
 	t->run->teardown = false;
+	if (!volumes_discard(e, t))
+		return false;
 	if (store_delete_task(e->store, t, &err) < 0) {
 		task_log(LOG_WARN, t, "Failed to forget '%s', trying again: %s", t->id,
 			 err_text(&err));

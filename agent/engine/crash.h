@@ -28,6 +28,12 @@
 	/* start */                                                                                \
 	X(START_BEFORE)                                                                            \
 	X(IMAGE_PINNED)                                                                            \
+	X(VOLUME_ROW_PUT)                                                                          \
+	X(VOLUME_MADE)                                                                             \
+	X(VOLUME_MOUNT_BEGUN)                                                                      \
+	X(VOLUME_MOUNTED)                                                                          \
+	X(VOLUME_COPY_BEGUN)                                                                       \
+	X(VOLUME_COPIED)                                                                           \
 	X(BUNDLE_MADE)                                                                             \
 	X(SHIM_SPAWNED)                                                                            \
 	X(PORTS_PUBLISHED)                                                                         \
@@ -47,10 +53,13 @@
 	X(TEARDOWN_NETWORK_GONE)                                                                   \
 	X(TEARDOWN_UNMOUNTED)                                                                      \
 	X(TEARDOWN_RUN_DIR_GONE)                                                                   \
+	X(VOLUME_UNMOUNT_BEGUN)                                                                    \
+	X(VOLUME_UNMOUNTED)                                                                        \
 	X(TASK_CGROUP_GONE)                                                                        \
 	X(CLEANUP_BEFORE)                                                                          \
 	X(CLEANUP_DATA_DISCARDED)                                                                  \
 	X(CLEANUP_UNPINNED)                                                                        \
+	X(VOLUME_DISCARDED)                                                                        \
 	X(CLEANUP_ROW_DELETED)                                                                     \
 	/* a start of the agent */                                                                 \
 	X(RESTORE_LOADED)                                                                          \

@@ -309,6 +309,7 @@ static void want_stopped(struct task *t)
 			c->run->action = ACTION_NONE; /* decided in this pass, not yet begun */
 			container_set_busy(c, BUSY_NOTHING);
 		}
+		container_volumes_cancel(c);
 		if (c->desired == CONTAINER_STOPPED)
 			continue;
 		c->desired = CONTAINER_STOPPED;
@@ -389,6 +390,9 @@ void decide_task(struct engine *e, struct task *t)
 		e->starved = true; /* it stays dirty; the pass is repeated a little later */
 		return;
 	}
+	for (size_t i = 0; i < t->n_containers; i++)
+		if (t->containers[i].desired == CONTAINER_STOPPED)
+			container_volumes_cancel(&t->containers[i]);
 	while (decide_once(e, t, cs, actions))
 		;
 	t->run->dirty = false;

@@ -29,6 +29,7 @@ static void run_done(struct container_run *r)
 {
 	slots_give_back(r->container);
 	pulls_leave(r->container);
+	container_volumes_free(r->container);
 	r->shim_io = sd_event_source_disable_unref(r->shim_io);
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->shim = shim_free(r->shim);
@@ -475,8 +476,10 @@ static int make_paths(struct engine *e, struct err *err)
 	e->shim_program = path_join("%s/ecs-shim", libexec);
 	e->pause_program = path_join("%s/ecs-pause", libexec);
 	e->image_program = path_join("%s/ecs-image", libexec);
+	e->volume_program = path_join("%s/ecs-volume", libexec);
+	e->volumes_dir = path_join("%s/volumes", c->data_dir);
 	if (!e->run_dir || !e->data_dir || !e->trash || !e->runc_root || !e->shim_program ||
-	    !e->pause_program || !e->image_program)
+	    !e->pause_program || !e->image_program || !e->volume_program || !e->volumes_dir)
 		return err_set(err, ENOMEM, "make paths");
 	k = runc_find(c->runc, &e->runc, err);
 	if (k == 0)
@@ -570,6 +573,7 @@ struct engine *engine_free(struct engine *e)
 	while (e->n_tasks > 0)
 		engine_drop_task(e, e->n_tasks - 1);
 	pulls_free(e);
+	volumes_free(e);
 	free(e->tasks);
 	(void) image_store_close(e->images);
 	free(e->run_dir);
@@ -580,6 +584,8 @@ struct engine *engine_free(struct engine *e)
 	free(e->shim_program);
 	free(e->pause_program);
 	free(e->image_program);
+	free(e->volume_program);
+	free(e->volumes_dir);
 	sd_event_unref(e->loop);
 	free(e);
 	return NULL;

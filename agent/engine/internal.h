@@ -18,6 +18,9 @@
 #include "runtime/shim/shim.h"
 
 struct pull;
+struct volume;
+struct container_volumes;
+struct mount_list;
 
 /* One per container, for as long as the engine has it. */
 struct container_run {
@@ -34,6 +37,7 @@ struct container_run {
 	bool teardown; /* stopped; its traces are to be removed */
 	enum container_status durable_sent;
 	struct pull *pull;                /* borrowed; NULL: none */
+	struct container_volumes *volumes; /* owned; NULL: it mounts nothing, or is not yet made */
 	char *netns_path;                 /* owned; NULL until the namespace is made */
 	struct shim *shim;                /* owned */
 	sd_event_source *shim_io, *timer; /* owned */
@@ -72,6 +76,8 @@ struct engine {
 	int64_t next_sequence;
 	struct ledger ledger;
 	struct pull *pulls;           /* owned list */
+	struct volume *volumes;       /* owned list: those with something mounted, or to be */
+	char *volumes_dir, *volume_program; /* owned */
 	size_t slots_used, slots_max, cpus; /* starts at a time */
 	bool slot_wanted;             /* somebody waits for one */
 	bool room;                    /* host resources became free: ask the waiting tasks again */
@@ -123,6 +129,25 @@ void task_teardown(struct task *t);
 char *container_run_dir(const struct container *c);
 char *container_data_dir(const struct container *c);
 char *container_cgroup_path(const struct container *c); /* NULL before the task's group is made */
+
+void container_start_rest(struct container *c); /* after its volumes are there */
+void container_fail_start(struct container *c, const char *error_name, const struct err *err);
+
+/*
+ * volumes.c: volumes of ours, from their rows to their mounts.
+ * What a container needs is made by container_volumes_prepare(): 0: all is there. 1: a child is at
+ * work, container_start_rest() or container_fail_start() follow. -errno: it cannot be, and the
+ * task's reason says so where the volume itself is at fault.
+ */
+int container_volumes_prepare(struct container *c, const struct image *image, struct err *err);
+const struct mount_list *container_volumes_mounts(const struct container *c); /* NULL: none */
+char *volumes_data_path(const struct engine *e, const char *name);
+void container_volumes_cancel(struct container *c); /* its start, when that waits for volumes */
+void container_volumes_free(struct container *c);
+void volumes_release(struct container *c);                    /* it and its traces are gone */
+bool volumes_discard(struct engine *e, const struct task *t); /* false: some are still in use */
+void volumes_restore(struct engine *e); /* mounts and directories of nobody go */
+void volumes_free(struct engine *e);
 
 /* bundle.c: root, files and config.json of a container; the shim's parameters follow from it. */
 int bundle_make(struct container *c, const struct image *image, struct err *err);

@@ -20,10 +20,13 @@ engine_sources = \
 	agent/engine/image-check.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
+	agent/engine/mounts.c \
+	agent/engine/mounts.h \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-health.c \
 	agent/engine/payload-unsupported.c \
+	agent/engine/payload-volumes.c \
 	agent/engine/payload.c \
 	agent/engine/payload.h \
 	agent/engine/pulls.c \
@@ -36,5 +39,8 @@ engine_sources = \
 	agent/engine/restore.c \
 	agent/engine/slots.c \
 	agent/engine/task.c \
-	agent/engine/task.h
+	agent/engine/task.h \
+	agent/engine/volume-mounts.c \
+	agent/engine/volumes.c \
+	agent/engine/volumes.h
 libagent_a_SOURCES += $(engine_sources)

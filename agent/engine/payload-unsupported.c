@@ -67,14 +67,9 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
 
 	{ PAYLOAD_CONFIG, "MacAddress", NULL },
-	{ PAYLOAD_CONFIG, "Volumes", NULL },
 
 	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Init", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Mounts", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Binds", NULL },
-	{ PAYLOAD_HOST_CONFIG, "VolumesFrom", NULL },
-	{ PAYLOAD_HOST_CONFIG, "VolumeDriver", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Links", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PortBindings", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL },

@@ -9,11 +9,7 @@
 #include "common/digest.h"
 #include "common/strv.h"
 
-enum { CONTAINERS_MAX = 100, PORTS_MAX = 1000, MOUNTS_MAX = 200, NAME_MAX_BYTES = 255 };
-
-struct volume {
-	char *name, *source;
-};
+enum { CONTAINERS_MAX = 100, PORTS_MAX = 1000, NAME_MAX_BYTES = 255 };
 
 static int decode_proto(const json_t *value, void *dst, const struct json_field *f, struct err *err)
 {
@@ -57,29 +53,6 @@ static const struct json_array port_array = {
 	.size = sizeof(struct port_binding),
 	.decode = decode_port,
 	.max = PORTS_MAX,
-};
-
-static const struct json_field mount_fields[] = {
-	{ "sourceVolume", json_decode_string, offsetof(struct bind_mount, volume), true },
-	{ "containerPath", json_decode_string, offsetof(struct bind_mount, container_path), true },
-	{ "readOnly", json_decode_bool, offsetof(struct bind_mount, read_only), false },
-	{}
-};
-
-static void mount_done(void *element)
-{
-	struct bind_mount *m = element;
-
-	free(m->volume);
-	free(m->source);
-	free(m->container_path);
-}
-
-static const struct json_array mount_array = {
-	.size = sizeof(struct bind_mount),
-	.fields = mount_fields,
-	.done = mount_done,
-	.max = MOUNTS_MAX,
 };
 
 static int decode_docker_config(const json_t *value, void *dst, const struct json_field *f,
@@ -131,7 +104,7 @@ static const struct json_field container_fields[] = {
 	{ "portMappings", json_decode_array, offsetof(struct container, ports), false,
 	  &port_array },
 	{ "mountPoints", json_decode_array, offsetof(struct container, mounts), false,
-	  &mount_array },
+	  &payload_mount_points },
 	{ "links", json_decode_strv, offsetof(struct container, links), false },
 	{ "volumesFrom", json_decode_array, offsetof(struct container, volumes_from), false,
 	  &payload_volumes_from },
@@ -165,11 +138,6 @@ static int check_container(struct container *c, struct err *err)
 	if (c->working_directory && *c->working_directory && *c->working_directory != '/')
 		return err_set(err, EPROTO, "workingDirectory: '%.100s' is not absolute",
 			       c->working_directory);
-	for (size_t i = 0; i < c->n_mounts; i++)
-		if (*c->mounts[i].container_path != '/')
-			return err_set(err, EPROTO,
-				       "mountPoints[%zu]: containerPath: '%.100s' is not absolute",
-				       i, c->mounts[i].container_path);
 	for (size_t i = 0; i < c->n_environment; i++)
 		if (!*c->environment[i].key || strchr(c->environment[i].key, '='))
 			return err_set(err, EPROTO, "environment: '%.64s' is no name of a variable",
@@ -272,97 +240,6 @@ static const struct json_field task_fields[] = {
 	{}
 };
 
-/* ---- volumes: bind mounts of host paths ---- */
-
-static int decode_volume(const json_t *value, void *dst, const struct json_field *f,
-			 struct err *err)
-{
-	static const struct json_field host_fields[] = { { "sourcePath", json_decode_string, 0 },
-							 {} };
-	static const struct json_field fields[] = {
-		{ "name", json_decode_string, offsetof(struct volume, name), true },
-		{ "host", json_decode_object, offsetof(struct volume, source), false, host_fields },
-		{}
-	};
-	struct volume *vol = dst;
-	const char *key;
-	json_t *v;
-	int k;
-
-	(void) f;
-	json_object_foreach((json_t *) value, key, v) {
-		if (payload_value_is_empty(v) || strcasecmp(key, "name") == 0 ||
-		    strcasecmp(key, "host") == 0)
-			continue;
-		if (strcasecmp(key, "type") == 0 && json_is_string(v) &&
-		    strcmp(json_string_value(v), "host") == 0)
-			continue;
-		return err_set(err, ENOTSUP, "%.64s: not supported by this build", key);
-	}
-	k = json_decode(value, fields, vol, err);
-	if (k < 0)
-		return k;
-	if (!vol->source || !*vol->source)
-		return err_set(err, ENOTSUP,
-			       "host: a volume without sourcePath is not supported by this build");
-	if (*vol->source != '/')
-		return err_set(err, EPROTO, "host: sourcePath: '%.100s' is not absolute",
-			       vol->source);
-	return 0;
-}
-
-static void volume_done(void *element)
-{
-	struct volume *v = element;
-
-	free(v->name);
-	free(v->source);
-}
-
-struct volumes {
-	struct volume *items;
-	size_t n;
-};
-
-static const struct json_array volume_array = {
-	.size = sizeof(struct volume),
-	.decode = decode_volume,
-	.done = volume_done,
-	.max = MOUNTS_MAX,
-};
-
-static void volumes_done(struct volumes *v)
-{
-	for (size_t i = 0; i < v->n; i++)
-		volume_done(&v->items[i]);
-	free(v->items);
-}
-
-static int resolve_mount(struct bind_mount *m, const struct volumes *volumes, struct err *err)
-{
-	for (size_t i = 0; i < volumes->n; i++)
-		if (strcmp(volumes->items[i].name, m->volume) == 0)
-			return strdup_to(&m->source, volumes->items[i].source) < 0
-				       ? err_set(err, ENOMEM, "copy path")
-				       : 0;
-	return err_set(err, EPROTO, "sourceVolume: Invalid volume referenced: %.100s", m->volume);
-}
-
-static int decode_volumes(const json_t *obj, struct task *t, struct err *err)
-{
-	static const struct json_field fields[] = {
-		{ "volumes", json_decode_array, 0, false, &volume_array }, {}
-	};
-	_cleanup_(volumes_done) struct volumes volumes = {};
-	int k = json_decode(obj, fields, &volumes, err);
-
-	for (size_t i = 0; k == 0 && i < t->n_containers; i++)
-		for (size_t j = 0; k == 0 && j < t->containers[i].n_mounts; j++)
-			if (resolve_mount(&t->containers[i].mounts[j], &volumes, err) < 0)
-				k = err_wrap(err, "containers[%zu]: mountPoints[%zu]", i, j);
-	return k;
-}
-
 /* ---- the whole ---- */
 
 /* Docker's name of the container, as the reference agent makes it: people grep for it. */
@@ -450,7 +327,7 @@ int payload_decode_task(const json_t *obj, struct task **ret, struct err *err)
 	if (k == 0 && !(t->cpu >= 0 && t->cpu <= 4096))
 		k = err_set(err, EPROTO, "cpu: %g is outside 0..4096 vCPU", t->cpu);
 	if (k == 0)
-		k = decode_volumes(obj, t, err);
+		k = payload_decode_volumes(obj, t, err);
 	for (size_t i = 0; k == 0 && i < t->n_containers; i++)
 		k = finish_container(t, i, err);
 	if (k == 0)

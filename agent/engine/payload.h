@@ -50,6 +50,23 @@ extern const struct json_array payload_depends_on, payload_volumes_from;
 extern const struct json_field payload_health_fields[];
 int payload_check_health(const struct health_check *h, struct err *err);
 int payload_decode_health_check(const json_t *obj, struct health_check *ret, struct err *err);
+/*
+ * payload-volumes.c: the ways to say that something of the host appears in a container. All end in
+ * container.mounts (and volumes_from), their paths clean. The decoders take a struct container.
+ */
+extern const struct json_array payload_mount_points;
+int payload_decode_binds(const json_t *value, void *c, const struct json_field *f, struct err *err);
+int payload_decode_mounts(const json_t *value, void *c, const struct json_field *f,
+			  struct err *err);
+int payload_decode_host_volumes_from(const json_t *value, void *c, const struct json_field *f,
+				     struct err *err);
+int payload_decode_anonymous_volumes(const json_t *value, void *c, const struct json_field *f,
+				     struct err *err);
+int payload_decode_volume_driver(const json_t *value, void *c, const struct json_field *f,
+				 struct err *err);
+
+/* volumes[] of the task object @obj; then every mount finds its volume, and its path for itself. */
+int payload_decode_volumes(const json_t *obj, struct task *t, struct err *err);
 
 /* Lays dockerConfig {config, hostConfig} over @c. */
 int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);

@@ -279,6 +279,7 @@ static void collect(struct engine *e)
 		collect_namespaces(e);
 	each_entry(e->run_dir, collect_run_dir, e);
 	each_entry(e->data_dir, collect_data_dir, e);
+	volumes_restore(e);
 	if (image_store_list_pins(e->images, collect_pin, e, &err) < 0)
 		log_warn("Failed to look through the image pins, going on: %s", err_text(&err));
 }

@@ -109,6 +109,38 @@ void container_set_error(struct container *c, const char *name, const char *mess
 	(void) strdup_to(&c->error_message, message);
 }
 
+static void volume_config_done(struct volume_config *v)
+{
+	free(v->driver);
+	json_pairs_free(v->options, v->n_options);
+	json_pairs_free(v->labels, v->n_labels);
+}
+
+void task_volume_done(struct task_volume *v)
+{
+	free(v->name);
+	free(v->source);
+	free(v->host_name);
+	if (v->efs) {
+		free(v->efs->file_system_id);
+		free(v->efs->root_directory);
+		free(v->efs->access_point);
+	}
+	free(v->efs);
+	volume_config_done(&v->config);
+	*v = (struct task_volume){};
+}
+
+void mount_point_done(struct mount_point *m)
+{
+	free(m->volume);
+	free(m->source);
+	free(m->container_path);
+	free(m->options);
+	volume_config_done(&m->config);
+	*m = (struct mount_point){};
+}
+
 void container_done(struct container *c)
 {
 	char **const texts[] = { &c->name,
@@ -148,11 +180,8 @@ void container_done(struct container *c)
 	for (size_t i = 0; i < c->n_ulimits; i++)
 		free(c->ulimits[i].name);
 	free(c->ulimits);
-	for (size_t i = 0; i < c->n_mounts; i++) {
-		free(c->mounts[i].volume);
-		free(c->mounts[i].source);
-		free(c->mounts[i].container_path);
-	}
+	for (size_t i = 0; i < c->n_mounts; i++)
+		mount_point_done(&c->mounts[i]);
 	free(c->mounts);
 	for (size_t i = 0; i < c->n_volumes_from; i++)
 		free(c->volumes_from[i].source_container);
@@ -172,6 +201,9 @@ struct task *task_free(struct task *t)
 	for (size_t i = 0; i < t->n_containers; i++)
 		container_done(&t->containers[i]);
 	free(t->containers);
+	for (size_t i = 0; i < t->n_volumes; i++)
+		task_volume_done(&t->volumes[i]);
+	free(t->volumes);
 	free(t->arn);
 	free(t->family);
 	free(t->version);

@@ -47,11 +47,49 @@ struct ulimit {
 	int64_t soft, hard; /* -1: unlimited */
 };
 
-struct bind_mount {
-	char *volume;         /* owned: name of the task's volume */
-	char *source;         /* owned: absolute host path */
-	char *container_path; /* owned: absolute */
-	bool read_only;
+/* What a volume of ours is made of. */
+struct volume_config {
+	char *driver; /* owned; NULL or "": local */
+	struct json_pair *options;
+	size_t n_options;
+	struct json_pair *labels;
+	size_t n_labels;
+};
+
+struct efs_config {
+	char *file_system_id, *root_directory, *access_point; /* owned */
+	int tls_port;                                         /* 0: any */
+	bool tls, iam;
+};
+
+/* One of the task's volumes. */
+struct task_volume {
+	char *name;      /* owned */
+	char *source;    /* owned: a path of the host; NULL: a volume of ours */
+	char *host_name; /* owned: what that one is called on this host */
+	bool shared;     /* it outlives the task, and others may use it */
+	bool autoprovision;
+	struct efs_config *efs; /* owned; NULL: config says what it is */
+	struct volume_config config;
+};
+
+enum mount_kind {
+	MOUNT_TASK_VOLUME,  /* of task->volumes */
+	MOUNT_HOST_PATH,    /* of hostConfig */
+	MOUNT_NAMED_VOLUME, /* of hostConfig: shared, made when absent */
+	MOUNT_ANONYMOUS,    /* a volume of this container alone */
+	MOUNT_TMPFS,
+};
+
+struct mount_point {
+	enum mount_kind kind;
+	char *volume;                /* owned: its name, when it has one */
+	size_t index;                /* of the task's volume */
+	char *source;                /* owned: path of the host */
+	char *container_path;        /* owned: absolute, clean */
+	char *options;               /* owned: propagation, or options of a tmpfs; NULL: none */
+	struct volume_config config; /* of a named or anonymous volume */
+	bool read_only, no_copy, must_exist;
 };
 
 enum depend_condition {
@@ -122,7 +160,7 @@ struct container {
 	char **cap_add, **cap_drop;
 	struct ulimit *ulimits;
 	size_t n_ulimits;
-	struct bind_mount *mounts;
+	struct mount_point *mounts;
 	size_t n_mounts;
 	struct json_pair
 		*labels; /* each list stands before its length, as json_decode_pairs() writes */
@@ -179,6 +217,8 @@ struct task {
 	enum namespace_mode pid_mode, ipc_mode; /* DEFAULT: as each container says */
 	struct container *containers; /* owned; none when the task was refused */
 	size_t n_containers;
+	struct task_volume *volumes;
+	size_t n_volumes;
 	char *execution_credentials_id, *role_credentials_id;
 
 	/* state */
@@ -218,3 +258,5 @@ void container_set_error(struct container *c, const char *name, const char *mess
 struct task *task_free(struct task *t);
 DEFINE_CLEANUP(struct task *, task_free)
 void container_done(struct container *c);
+void task_volume_done(struct task_volume *v);
+void mount_point_done(struct mount_point *m);

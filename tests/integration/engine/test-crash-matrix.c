@@ -50,11 +50,18 @@ void crash_point_reached(enum crash_point p)
 static const struct what {
 	const char *id, *ends, *helper_ends;
 	bool pulls;
+	const char *volumes, *mounts; /* after the marks */
 } tasks[] = {
 	{ .id = "stays" },
 	{ .id = "exits", .ends = "exit 101" },
 	{ .id = "helped", .helper_ends = "exit 3" },
 	{ .id = "pulls", .pulls = true },
+	{ .id = "keeps", /* a volume with something mounted on it, and a copy of what the image has */
+	  .volumes = "[{\"name\":\"memory\",\"type\":\"docker\",\"dockerVolumeConfiguration\":{"
+		     "\"driverOpts\":{\"type\":\"tmpfs\",\"device\":\"tmpfs\",\"o\":\"size=1m\"}}},"
+		     "{\"name\":\"copy\",\"host\":{}}]",
+	  .mounts = "[{\"sourceVolume\":\"memory\",\"containerPath\":\"/memory\"},"
+		    "{\"sourceVolume\":\"copy\",\"containerPath\":\"/etc\"}]" },
 };
 
 static int round_number;
@@ -67,30 +74,45 @@ static const char *arn_of(const struct what *w)
 	return arn;
 }
 
+static void extend(json_t *list, const char *text)
+{
+	_cleanup_(json_decrefp) json_t *more = NULL;
+
+	if (text &&
+	    (json_parse(text, strlen(text), &more, NULL) < 0 || json_array_extend(list, more) < 0))
+		abort();
+}
+
 static json_t *container(const struct what *w, const char *name, const char *ends, bool essential)
 {
 	_cleanup_(freep) char *script =
 		path_join("trap 'exit 0' TERM; echo ran >> /marks/%s%d-%s; %s", w->id, round_number,
 			  name, ends ? ends : "sleep 1000 & wait");
 
-	return json_pack("{s:s,s:s,s:b,s:i,s:[s,s,s],s:[{s:s,s:s}],s:[{s:i}]}", "name", name,
-			 "image", w->pulls ? "127.0.0.1:5555/nobody:1" : IMAGE, "essential",
-			 essential, "stopTimeout", 1, "command", "sh", "-c", script, "mountPoints",
-			 "sourceVolume", "marks", "containerPath", "/marks", "portMappings",
-			 "containerPort", 80);
+	json_t *mounts =
+		json_pack("[{s:s,s:s}]", "sourceVolume", "marks", "containerPath", "/marks");
+
+	extend(mounts, w->mounts);
+	return json_pack("{s:s,s:s,s:b,s:i,s:[s,s,s],s:o,s:[{s:i}]}", "name", name, "image",
+			 w->pulls ? "127.0.0.1:5555/nobody:1" : IMAGE, "essential", essential,
+			 "stopTimeout", 1, "command", "sh", "-c", script, "mountPoints", mounts,
+			 "portMappings", "containerPort", 80);
 }
 
 static json_t *task(const struct what *w)
 {
 	json_t *containers = json_array();
+	json_t *volumes =
+		json_pack("[{s:s,s:{s:s}}]", "name", "marks", "host", "sourcePath", told_marks);
 
 	(void) json_array_append_new(containers, container(w, "main", w->ends, true));
 	if (w->helper_ends)
 		(void) json_array_append_new(containers,
 					     container(w, "helper", w->helper_ends, false));
-	return json_pack("{s:s,s:s,s:s,s:s,s:[{s:s,s:{s:s}}],s:o}", "arn", arn_of(w), "family",
-			 "crash", "version", "1", "desiredStatus", "RUNNING", "volumes", "name",
-			 "marks", "host", "sourcePath", told_marks, "containers", containers);
+	extend(volumes, w->volumes);
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "arn", arn_of(w), "family", "crash",
+			 "version", "1", "desiredStatus", "RUNNING", "volumes", volumes,
+			 "containers", containers);
 }
 
 static void send_payload(void)
@@ -130,6 +152,8 @@ static bool is_up(const struct what *w)
 {
 	const struct task *t = engine_find_task(world.engine, arn_of(w));
 
+	if (!t) /* it ended and was cleaned up, faster than the others came up */
+		return w->ends;
 	if (w->pulls)
 		return t->pull_started_ms > 0;
 	if (w->helper_ends && t->containers[1].known != CONTAINER_STOPPED)

@@ -364,6 +364,7 @@ static size_t our_processes(void)
 bool world_is_spotless(void)
 {
 	return entries_below(world.config.data_dir, "containers") == 0 &&
+	       entries_below(world.config.data_dir, "volumes") == 0 &&
 	       entries_below(world.config.data_dir, "trash") == 0 &&
 	       entries_below(world.config.image_dir, "pins") == 0 && our_processes() == 0 &&
 	       world_is_clean();

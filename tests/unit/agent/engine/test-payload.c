@@ -70,7 +70,7 @@ static void what_it_asks_for_arrives(void **state _unused_)
 	assert_int_equal(c->ports[0].proto, IPPROTO_TCP);
 	assert_int_equal(c->ports[1].host_port, 5353);
 	assert_int_equal(c->ports[1].proto, IPPROTO_UDP);
-	assert_string_equal(c->mounts[0].source, "/srv");
+	assert_string_equal(t->volumes[c->mounts[0].index].source, "/srv");
 	assert_true(c->mounts[0].read_only);
 	assert_int_equal(strncmp(c->docker_name, "ecs-web-3-c-", 12), 0);
 	assert_int_equal(strlen(c->docker_name), 12 + 20);
@@ -223,11 +223,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
 		{ ",\"roleCredentials\":{\"credentialsId\":\"x\"}", "",
 		  "roleCredentials: not supported by this build", ENOTSUP },
-		{ ",\"volumes\":[{\"name\":\"v\",\"type\":\"efs\"}]", "",
-		  "volumes[0]: type: not supported by this build", ENOTSUP },
-		{ ",\"volumes\":[{\"name\":\"v\",\"host\":{}}]", "",
-		  "volumes[0]: host: a volume without sourcePath is not supported by this build",
-		  ENOTSUP },
 		{ "", ",\"dependsOn\":[{\"containerName\":\"x\",\"condition\":\"START\"}]",
 		  "containers[0]: dependsOn: not supported by this build", ENOTSUP },
 		{ "", ",\"links\":[\"a:b\"]", "containers[0]: links: not supported by this build",
@@ -263,6 +258,54 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 	}
 }
 
+#define VOLUMES(list) ",\"volumes\":[" list "]"
+#define V VOLUMES("{\"name\":\"v\",\"host\":{}}")
+#define MOUNTS(list) ",\"mountPoints\":[" list "]"
+#define M(volume, path) "{\"sourceVolume\":\"" volume "\",\"containerPath\":\"" path "\"}"
+#define DOCKER(members)                                                                            \
+	"{\"name\":\"v\",\"type\":\"docker\",\"dockerVolumeConfiguration\":{" members "}}"
+#define HOST_CONFIG(members) ",\"dockerConfig\":{\"hostConfig\":\"{" members "}\"}"
+
+static void volumes_arrive(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t =
+		good(VOLUMES(DOCKER("\"scope\":\"task\",\"driver\":\"local\","
+				    "\"driverOpts\":{\"type\":"
+				    "\"tmpfs\",\"device\":\"tmpfs\"},\"labels\":{\"a\":"
+				    "\"b\"}") ","
+					      "{\"name\":\"s\",\"type\":\"docker\","
+					      "\"dockerVolumeConfiguration\":{"
+					      "\"scope\":\"shared\",\"autoprovision\":true}"
+					      "},{\"name\":\"e\",\"type\":"
+					      "\"efs\",\"efsVolumeConfiguration\":{"
+					      "\"fileSystemId\":\"fs-1\","
+					      "\"transitEncryption\":\"ENABLED\","
+					      "\"authorizationConfig\":{\"accessPointId\":"
+					      "\"fsap-1\",\"iam\":\"DISABLED\"}}}"),
+		     MOUNTS(M("s", "/a//b/./") "," M("v", "/c"))
+			     HOST_CONFIG("\\\"Binds\\\":[\\\"named:/n:nocopy\\\",\\\"/h/:/"
+					 "m:ro,rslave,Z\\\"]"));
+	const struct container *c = &t->containers[0];
+
+	assert_string_equal(t->volumes[0].config.options[0].value, "tmpfs");
+	assert_string_equal(t->volumes[0].config.labels[0].key, "a");
+	assert_false(t->volumes[0].shared);
+	assert_int_equal(strncmp(t->volumes[0].host_name, "ecs-web-3-v-", 12), 0);
+	assert_int_equal(strlen(t->volumes[0].host_name), 12 + 20);
+	assert_string_equal(t->volumes[1].host_name, "s");
+	assert_true(t->volumes[1].shared && t->volumes[1].autoprovision);
+	assert_true(t->volumes[2].efs->tls && !t->volumes[2].efs->iam);
+	assert_string_equal(t->volumes[2].efs->access_point, "fsap-1");
+	assert_int_equal(c->n_mounts, 4);
+	assert_string_equal(c->mounts[0].container_path, "/a/b");
+	assert_int_equal(c->mounts[0].index, 1);
+	assert_int_equal(c->mounts[2].kind, MOUNT_NAMED_VOLUME);
+	assert_true(c->mounts[2].no_copy);
+	assert_string_equal(c->mounts[3].source, "/h");
+	assert_string_equal(c->mounts[3].options, "rslave");
+	assert_true(c->mounts[3].read_only);
+}
+
 static void what_is_wrong_is_named(void **state _unused_)
 {
 	static const struct {
@@ -282,7 +325,45 @@ static void what_is_wrong_is_named(void **state _unused_)
 		{ "", ",\"environment\":{\"A=B\":\"1\"}",
 		  "containers[0]: environment: 'A=B' is no name of a variable" },
 		{ "", ",\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":\"/d\"}]",
-		  "containers[0]: mountPoints[0]: sourceVolume: Invalid volume referenced: v" },
+		  "containers[0]: mountPoints[0]: Invalid volume referenced: v" },
+		{ V, MOUNTS(M("v", "d")),
+		  "containers[0]: mountPoints[0]: containerPath: 'd' is not absolute" },
+		{ V, MOUNTS(M("v", "/a/../b")),
+		  "containers[0]: mountPoints[0]: containerPath: '/a/../b' holds '..'" },
+		{ V, MOUNTS(M("v", "/./")),
+		  "containers[0]: mountPoints[0]: containerPath: invalid mount: destination can't "
+		  "be '/'" },
+		{ V, MOUNTS(M("v", "/d") "," M("v", "//d/.")),
+		  "containers[0]: mountPoints[1]: Duplicate mount point: /d" },
+		{ VOLUMES("{\"name\":\"v\",\"type\":\"efs\"}"), "",
+		  "volumes[0]: efsVolumeConfiguration: missing" },
+		{ VOLUMES("{\"name\":\"v\",\"type\":\"tape\"}"), "",
+		  "volumes[0]: type: unrecognized volume type: tape" },
+		{ VOLUMES("{\"name\":\"v\"}"), "", "volumes[0]: host: missing" },
+		{ VOLUMES("{\"name\":\"v\",\"host\":{\"sourcePath\":\"srv\"}}"), "",
+		  "volumes[0]: host: sourcePath: 'srv' is not absolute" },
+		{ VOLUMES(DOCKER("\"scope\":\"galaxy\"")), "",
+		  "volumes[0]: dockerVolumeConfiguration: scope: 'galaxy' is neither task nor "
+		  "shared" },
+		{ VOLUMES(DOCKER("\"driverOpts\":{\"speed\":\"9\"}")), "",
+		  "volumes[0]: dockerVolumeConfiguration: invalid option: \"speed\"" },
+		{ VOLUMES(DOCKER("\"driverOpts\":{\"type\":\"nfs\"}")), "",
+		  "volumes[0]: dockerVolumeConfiguration: missing required option: \"device\"" },
+		{ VOLUMES("{\"name\":\"../v\",\"type\":\"docker\","
+			  "\"dockerVolumeConfiguration\":{\"scope\":\"shared\"}}"),
+		  "",
+		  "volumes[0]: dockerVolumeConfiguration: '../v' is no name that a volume can "
+		  "have" },
+		{ "", HOST_CONFIG("\\\"Binds\\\":[\\\"/a:/b:ro,fast\\\"]"),
+		  "containers[0]: dockerConfig: hostConfig: Binds[0]: invalid mode: fast" },
+		{ "", HOST_CONFIG("\\\"Binds\\\":[\\\"/a\\\"]"),
+		  "containers[0]: dockerConfig: hostConfig: Binds[0]: invalid volume "
+		  "specification" },
+		{ "", HOST_CONFIG("\\\"Binds\\\":[\\\"../a:/b\\\"]"),
+		  "containers[0]: dockerConfig: hostConfig: Binds[0]: '../a' is no name of a "
+		  "volume and no absolute path" },
+		{ V, MOUNTS(M("v", "/b")) HOST_CONFIG("\\\"Binds\\\":[\\\"/a:/b\\\"]"),
+		  "containers[0]: mountPoints[1]: Duplicate mount point: /b" },
 		{ ",\"memory\":32", ",\"memory\":64",
 		  "containers[0]: memory: 64 MiB is more than the task's 32 MiB" },
 		{ "", ",\"dockerConfig\":{\"config\":\"{\\\"StopSignal\\\":\\\"SIGNOPE\\\"}\"}",
@@ -428,6 +509,7 @@ int main(void)
 		cmocka_unit_test(overrides_replace_the_command),
 		cmocka_unit_test(empty_wishes_are_no_wishes),
 		cmocka_unit_test(what_cannot_be_done_is_named),
+		cmocka_unit_test(volumes_arrive),
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(a_name_is_letters_digits_dash_and_underscore),
 		cmocka_unit_test(an_arn_without_an_id_is_refused),

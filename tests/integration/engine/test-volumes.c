@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes of every kind with the real runtime: what containers see, what stays, what goes. */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/spawn.h"
+#include "runtime/volume/mountinfo.h"
+#include "tests/integration/engine/world.h"
+#include "tests/integration/host.h"
+
+enum { PATIENCE_MS = 20000 };
+
+#define VOLUME_IMAGE "ecs-volume-test:1"
+
+static int shell(const char *fmt, ...) _printf_(1, 2);
+
+static int shell(const char *fmt, ...)
+{
+	_cleanup_(freep) char *text = NULL;
+	char *argv[] = { (char *) "sh", (char *) "-ec", NULL, NULL };
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	argv[2] = text;
+	return n < 0 ? -ENOMEM : spawn_wait(argv, NULL);
+}
+
+/* The world's image once more, with /data (a file, a link, an owner, a mode) as its volume. */
+static void make_volume_image(void)
+{
+	int k = shell(
+		"cd '%s' && mkdir -p more/data/sub && cp config.json plain.json && "
+		"echo from-image > more/data/file && ln -s file more/data/link && "
+		"ln more/data/file more/data/hard && chown 33:44 more/data more/data/file && "
+		"chmod 0750 more/data && ln -s \"$PWD/outside\" more/escape && tar -C more -cf "
+		"layer/more.tar . && "
+		"d=$(sha256sum layer/more.tar | cut -d' ' -f1) && "
+		"sed \"s|\\\"Env\\\"|\\\"Volumes\\\":{\\\"/data\\\":{}},\\\"Env\\\"|; "
+		"s|\\]},\\\"rootfs|]},\\\"rootfs|; s|\\]}}$|,\\\"sha256:$d\\\"]}}|\" "
+		"plain.json > config.json && "
+		"printf '[{\"Config\":\"config.json\",\"RepoTags\":[\"" VOLUME_IMAGE
+		"\"],\"Layers\":[\"layer/layer.tar\",\"layer/more.tar\"]}]' > manifest.json && "
+		"tar -cf volume.tar manifest.json config.json layer && "
+		"'%s/ecs-image' --store '%s' --quiet load volume.tar",
+		world.top, world.config.libexec_dir, world.config.image_dir);
+
+	if (k != 0) {
+		printf("Bail out! cannot make the image with a volume: %d\n", k);
+		exit(1);
+	}
+}
+
+static int start_agent(void **state _unused_)
+{
+	world_start_agent();
+	return 0;
+}
+
+static int end_agent(void **state _unused_)
+{
+	bool clean;
+
+	for (size_t i = 0; i < engine_task_count(world.engine); i++)
+		(void) engine_stop_task(world.engine, engine_task_at(world.engine, i)->arn, NULL,
+					NULL, NULL);
+	for (size_t i = 0; i < engine_task_count(world.engine); i++)
+		for (int j = 0; j < 500 && engine_task_at(world.engine, i)->known != TASK_STOPPED;
+		     j++)
+			world_turn(20);
+	clean = world_gets_clean();
+	world_end_agent();
+	/* Cleaned up by the next run, at once. */
+	world.config.task_cleanup_wait_ms = 1;
+	world_start_agent();
+	for (int i = 0; i < 500 && engine_task_count(world.engine) > 0; i++)
+		world_turn(10);
+	clean &= engine_task_count(world.engine) == 0;
+	world_end_agent();
+	world.config.task_cleanup_wait_ms = 3600000;
+	(void) json_array_clear(world.reports);
+	return clean ? 0 : -1;
+}
+
+/* A task whose volumes and containers' JSON is given; scripts come in as `sh -c`. */
+static void run_task(const char *arn, const char *volumes, const char *containers)
+{
+	_cleanup_(freep) char *text =
+		path_join("{\"tasks\":[{\"arn\":\"%s\",\"family\":\"t\",\"version\":\"1\","
+			  "\"desiredStatus\":\"RUNNING\",\"volumes\":[%s],\"containers\":[%s]}]}",
+			  arn, volumes, containers);
+
+	(void) world_payload(text);
+}
+
+#define MAIN(script, mounts)                                                                       \
+	"{\"name\":\"main\",\"image\":\"" IMAGE "\",\"essential\":true,\"stopTimeout\":1,"         \
+	"\"command\":[\"sh\",\"-c\",\"" script "\"]," mounts "}"
+#define MOUNT(volume, path) "{\"sourceVolume\":\"" volume "\",\"containerPath\":\"" path "\"}"
+#define DOCKER(name, members)                                                                      \
+	"{\"name\":\"" name "\",\"type\":\"docker\",\"dockerVolumeConfiguration\":{" members "}}"
+
+static int exit_code_of(const char *arn)
+{
+	const json_t *r = world_wait(arn, "STOPPED", PATIENCE_MS);
+
+	if (json_get_int(world_container(r, 0), "exitCode", -1) < 0)
+		print_message("# %s: %s, %s\n", arn, json_get_string(r, "reason", ""),
+			      json_get_string(world_container(r, 0), "reason", ""));
+	return (int) json_get_int(world_container(r, 0), "exitCode", -1);
+}
+
+static bool exists(const char *fmt, ...) _printf_(1, 2);
+
+static bool exists(const char *fmt, ...)
+{
+	_cleanup_(freep) char *below = NULL, *path = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&below, fmt, ap);
+	va_end(ap);
+	path = n < 0 ? NULL : path_join("%s/%s", world.top, below);
+	return path && access(path, F_OK) == 0;
+}
+
+static size_t volumes(void)
+{
+	_cleanup_(freep) char *path = path_join("%s/volumes", world.config.data_dir);
+	_cleanup_(closedirp) DIR *d = opendir(path);
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static int mounts(void)
+{
+	_cleanup_(freep) char *path = path_join("%s/volumes", world.config.data_dir);
+
+	return mountinfo_is_used(path, NULL);
+}
+
+/* ---- what containers see ---- */
+
+static void a_task_volume_is_shared_by_its_containers(void **state _unused_)
+{
+	run_task(ARN("pair"), "{\"name\":\"v\",\"host\":{}}",
+		 MAIN("until [ -e /a/x ]; do sleep 0.05; done; cat /a/x; exit 7",
+		      "\"mountPoints\":[" MOUNT(
+			      "v", "/a") "]") ","
+					      "{\"name\":\"other\",\"image\":\"" IMAGE
+					      "\",\"command\":[\"sh\",\"-c\","
+					      "\"echo hi > /b/c/x\"],\"mountPoints\":[" MOUNT(
+						      "v", "/b/c") "]}");
+	assert_int_equal(exit_code_of(ARN("pair")), 7);
+	assert_int_equal(volumes(), 1);
+}
+
+static void content_of_the_image_is_copied_up(void **state _unused_)
+{
+	run_task(ARN("copy"), "{\"name\":\"v\",\"host\":{}}",
+		 MAIN("grep -q root /etc/passwd && echo mine > /etc/mine",
+		      "\"mountPoints\":[" MOUNT("v", "/etc") "]"));
+	assert_int_equal(exit_code_of(ARN("copy")), 0);
+	assert_int_equal(shell("cd '%s'/data/volumes/ecs-t-1-v-*/_data && grep -q root passwd && "
+			       "grep -q mine mine && [ -z \"$(ls -d .ecs* 2>/dev/null)\" ]",
+			       world.top),
+			 0);
+}
+
+static void binds_are_not_copied_into(void **state _unused_)
+{
+	_cleanup_(freep) char *v =
+		path_join("{\"name\":\"v\",\"host\":{\"sourcePath\":\"%s/made\"}}", world.top);
+
+	run_task(ARN("bind"), v,
+		 MAIN("[ ! -e /bin2/passwd ] && echo x > /bin2/x",
+		      "\"mountPoints\":[" MOUNT("v", "/bin2") "]"));
+	assert_int_equal(exit_code_of(ARN("bind")), 0);
+	assert_true(exists("made/x"));
+	assert_int_equal(volumes(), 0);
+}
+
+static void image_volumes_are_anonymous_and_filled(void **state _unused_)
+{
+	run_task(ARN("anon"), "",
+		 "{\"name\":\"main\",\"image\":\"" VOLUME_IMAGE "\",\"essential\":true,"
+		 "\"command\":[\"sh\",\"-c\",\"grep -q from-image /data/file && "
+		 "[ $(stat -c %u:%g:%a /data) = 33:44:750 ] && [ $(stat -c %h /data/hard) = 2 ] && "
+		 "[ $(readlink /data/link) = file ] && [ -d /data/sub ] && "
+		 "grep -q ' /data ' /proc/self/mountinfo && exit 5\"]}");
+	assert_int_equal(exit_code_of(ARN("anon")), 5);
+	assert_int_equal(volumes(), 1);
+}
+
+static void a_named_volume_takes_the_place_of_the_images(void **state _unused_)
+{
+	run_task(ARN("named"), DOCKER("v", "\"scope\":\"task\""),
+		 "{\"name\":\"main\",\"image\":\"" VOLUME_IMAGE "\",\"essential\":true,"
+		 "\"mountPoints\":[" MOUNT(
+			 "v",
+			 "/data") "],"
+				  "\"command\":[\"sh\",\"-c\",\"grep -q from-image /data/file\"]}");
+	assert_int_equal(exit_code_of(ARN("named")), 0);
+	assert_int_equal(volumes(), 1);
+	assert_int_equal(shell("ls '%s'/data/volumes | grep -q '^ecs-t-1-v-'", world.top), 0);
+}
+
+static void read_only_is_read_only(void **state _unused_)
+{
+	run_task(ARN("ro"), "{\"name\":\"v\",\"host\":{}}",
+		 MAIN("! touch /a/x && touch /b/x && [ -e /a/x ]",
+		      "\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":\"/a\","
+		      "\"readOnly\":true}," MOUNT("v", "/b") "]"));
+	assert_int_equal(exit_code_of(ARN("ro")), 0);
+}
+
+/* What is mounted below a read-only bind is read-only, too. */
+static void read_only_reaches_what_is_mounted_below(void **state _unused_)
+{
+	_cleanup_(freep) char *v =
+		path_join("{\"name\":\"v\",\"host\":{\"sourcePath\":\"%s/deep\"}}", world.top);
+	_cleanup_(freep) char *sub = path_join("%s/deep/sub", world.top);
+
+	assert_int_equal(fs_mkdir_p(sub, 0755, NULL), 0);
+	assert_int_equal(mount("tmpfs", sub, "tmpfs", 0, NULL), 0);
+	run_task(ARN("rro"), v,
+		 MAIN("! touch /a/x && ! touch /a/sub/x",
+		      "\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":\"/a\","
+		      "\"readOnly\":true}]"));
+	assert_int_equal(exit_code_of(ARN("rro")), 0);
+	assert_int_equal(umount2(sub, MNT_DETACH), 0);
+}
+
+/* The parent is given last and mounted first. */
+static void one_volume_lies_in_another(void **state _unused_)
+{
+	run_task(ARN("nested"), "{\"name\":\"in\",\"host\":{}},{\"name\":\"out\",\"host\":{}}",
+		 MAIN("touch /o/i/deep && touch /o/flat && "
+		      "[ $(grep -c ' /o' /proc/self/mountinfo) = 2 ]",
+		      "\"mountPoints\":[" MOUNT("in", "/o/i") "," MOUNT("out", "/o") "]"));
+	assert_int_equal(exit_code_of(ARN("nested")), 0);
+	assert_int_equal(
+		shell("cd '%s'/data/volumes && [ -e ecs-t-1-in-*/_data/deep ] && "
+		      "[ -e ecs-t-1-out-*/_data/flat ] && [ ! -e ecs-t-1-out-*/_data/i/deep ]",
+		      world.top),
+		0);
+}
+
+/* The image has a link to a directory of the host: what is mounted through it stays inside. */
+static void links_of_the_root_do_not_lead_out(void **state _unused_)
+{
+	assert_int_equal(shell("mkdir -p '%s/outside'", world.top), 0);
+	run_task(ARN("first"), "{\"name\":\"v\",\"host\":{}}",
+		 "{\"name\":\"main\",\"image\":\"" VOLUME_IMAGE "\",\"essential\":true,"
+		 "\"mountPoints\":[" MOUNT(
+			 "v", "/escape/x") "],"
+					   "\"command\":[\"sh\",\"-c\",\"touch /escape/x/y && "
+					   "grep -q outside/x /proc/self/mountinfo\"]}");
+	assert_int_equal(exit_code_of(ARN("first")), 0);
+	assert_false(exists("outside/x"));
+	run_task(ARN("links"), "{\"name\":\"v\",\"host\":{}}",
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/proc/self/x") "]"));
+	assert_int_equal(exit_code_of(ARN("links")), -1);
+	assert_non_null(
+		strstr(json_get_string(world_container(world_report(ARN("links"), "STOPPED"), 0),
+				       "reason", ""),
+		       "is below /proc"));
+}
+
+static void options_of_the_local_driver_are_mounted(void **state _unused_)
+{
+	run_task(ARN("tmpfs"),
+		 DOCKER("v", "\"scope\":\"task\",\"driver\":\"local\",\"driverOpts\":{\"type\":"
+			     "\"tmpfs\",\"device\":\"tmpfs\",\"o\":\"size=1m,uid=77\"}"),
+		 MAIN("grep -q ' /a .*tmpfs.*size=1024k' /proc/self/mountinfo && "
+		      "[ $(stat -c %u /a) = 77 ] && touch /a/ok && sleep 1000",
+		      "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(world_wait(ARN("tmpfs"), "RUNNING", PATIENCE_MS));
+	assert_int_equal(mounts(), 1);
+	assert_int_equal(engine_stop_task(world.engine, ARN("tmpfs"), NULL, NULL, NULL), 0);
+	(void) exit_code_of(ARN("tmpfs"));
+	assert_true(world_gets_clean());
+	assert_int_equal(mounts(), 0);
+}
+
+static void binds_and_mounts_of_host_config_count(void **state _unused_)
+{
+	_cleanup_(freep) char *c = path_join(
+		MAIN("[ -e /one/f ] && ! touch /one/g && touch /two/x && "
+		     "grep -q ' /three .*tmpfs.*size=64k' /proc/self/mountinfo && touch /four/y && "
+		     "grep ' /five ' /proc/self/mountinfo | grep -q master:",
+		     "\"dockerConfig\":{\"hostConfig\":\"{\\\"Binds\\\":[\\\"%s/src:/one:ro,z\\\","
+		     "\\\"shared-two:/two:nocopy\\\",\\\"%s/src:/five:rslave\\\"],\\\"Mounts\\\":["
+		     "{\\\"Type\\\":\\\"tmpfs\\\",\\\"Target\\\":\\\"/"
+		     "three\\\",\\\"TmpfsOptions\\\""
+		     ":{\\\"SizeBytes\\\":65536}}]}\",\"config\":\"{\\\"Volumes\\\":{\\\"/four\\\":"
+		     "{}}}\"}"),
+		world.top, world.top);
+
+	assert_int_equal(shell("mkdir -p '%s/src' && touch '%s/src/f' && mount --make-rshared '%s'",
+			       world.top, world.top, world.top),
+			 0);
+	run_task(ARN("binds"), "", c);
+	assert_int_equal(exit_code_of(ARN("binds")), 0);
+	assert_int_equal(shell("mount --make-rprivate '%s'", world.top), 0);
+	assert_true(exists("data/volumes/shared-two/_data/x"));
+	assert_int_equal(volumes(), 2); /* it and the anonymous one */
+	assert_int_equal(shell("rm -rf '%s/data/volumes/shared-two'", world.top), 0);
+}
+
+/* ---- what stays, what goes ---- */
+
+#define KEEP DOCKER("keep", "\"scope\":\"shared\",\"autoprovision\":true,\"labels\":{\"a\":\"b\"}")
+
+static void shared_volumes_outlive_their_task(void **state _unused_)
+{
+	world.config.task_cleanup_wait_ms = 1;
+	run_task(ARN("writes"), KEEP "," DOCKER("own", "\"scope\":\"task\""),
+		 MAIN("echo kept > /a/x",
+		      "\"mountPoints\":[" MOUNT("keep", "/a") "," MOUNT("own", "/b") "]"));
+	assert_int_equal(exit_code_of(ARN("writes")), 0);
+	for (int i = 0; i < 1000 && engine_task_count(world.engine) > 0; i++)
+		world_turn(10);
+	assert_int_equal(engine_task_count(world.engine), 0);
+	world.config.task_cleanup_wait_ms = 3600000;
+	assert_int_equal(volumes(), 1);
+	(void) json_array_clear(world.reports);
+	world_end_agent();
+	world_start_agent(); /* leftovers are collected: this is none */
+	run_task(ARN("reads"), DOCKER("keep", "\"scope\":\"shared\",\"autoprovision\":false"),
+		 MAIN("grep -q kept /a/x", "\"mountPoints\":[" MOUNT("keep", "/a") "]"));
+	assert_int_equal(exit_code_of(ARN("reads")), 0);
+}
+
+static const char *task_reason(const char *arn)
+{
+	return json_get_string(world_wait(arn, "STOPPED", PATIENCE_MS), "reason", "");
+}
+
+static void a_shared_volume_that_is_absent_is_called_by_name(void **state _unused_)
+{
+	run_task(ARN("absent"), DOCKER("none", "\"scope\":\"shared\",\"autoprovision\":false"),
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("none", "/a") "]"));
+	assert_string_equal(task_reason(ARN("absent")),
+			    "VolumeError: Agent could not create task's volume resources: "
+			    "initialize volume: volume detection failed, volume 'none' does not "
+			    "exist and autoprovision is set to false");
+	assert_false(exists("data/volumes/none"));
+}
+
+static void a_shared_volume_is_compared_when_asked_for(void **state _unused_)
+{
+	static const char other[] = DOCKER(
+		"keep", "\"scope\":\"shared\",\"autoprovision\":true,\"labels\":{\"c\":\"d\","
+			"\"a\":\"z\"}");
+
+	run_task(ARN("same"), other, MAIN("exit 3", "\"mountPoints\":[" MOUNT("keep", "/a") "]"));
+	assert_int_equal(exit_code_of(ARN("same")), 3);
+	world.config.shared_volume_match = true;
+	run_task(ARN("differs"), other,
+		 MAIN("exit 3", "\"mountPoints\":[" MOUNT("keep", "/a") "]"));
+	assert_string_equal(task_reason(ARN("differs")),
+			    "VolumeError: Agent could not create task's volume resources: "
+			    "initialize volume: non-autoprovisioned volume does not match existing "
+			    "volume labels: existing: map[a:b], expected: map[a:z c:d]");
+	world.config.shared_volume_match = false;
+}
+
+/* Of a crash: a task's directory without a row goes, a stranger's stays, so does a shared one. */
+static void leftovers_are_collected(void **state _unused_)
+{
+	world_end_agent();
+	assert_int_equal(
+		shell("cd '%s/data/volumes' && mkdir -p torn/_data strange/_data && "
+		      "echo arn > torn/task && mkdir torn/_data/m && mount -t tmpfs none "
+		      "torn/_data/m && mkdir bound bound/_data && echo arn > bound/task && "
+		      "mkdir -p ../../precious && touch ../../precious/file && "
+		      "mount --bind ../../precious bound/_data",
+		      world.top),
+		0);
+	world_start_agent();
+	for (int i = 0; i < 500 && (exists("data/volumes/torn") || exists("data/volumes/bound"));
+	     i++)
+		world_turn(20);
+	assert_false(exists("data/volumes/torn"));
+	assert_false(exists("data/volumes/bound"));
+	assert_true(exists("data/volumes/strange"));
+	assert_true(exists("data/volumes/keep/_data/x"));
+	for (int i = 0; i < 100; i++)
+		world_turn(2); /* the trash is emptied meanwhile */
+	assert_true(exists("precious/file"));
+	assert_int_equal(mounts(), 0);
+}
+
+static void a_mount_survives_the_agent(void **state _unused_)
+{
+	run_task(ARN("adopts"),
+		 DOCKER("v", "\"driverOpts\":{\"type\":\"tmpfs\",\"device\":\"tmpfs\"}"),
+		 MAIN("sleep 1000", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(world_wait(ARN("adopts"), "RUNNING", PATIENCE_MS));
+	world_end_agent();
+	assert_int_equal(mounts(), 1);
+	world_start_agent();
+	world_turn(50);
+	assert_int_equal(mounts(), 1);
+	assert_int_equal(engine_stop_task(world.engine, ARN("adopts"), NULL, NULL, NULL), 0);
+	assert_int_equal(exit_code_of(ARN("adopts")), 137);
+	assert_true(world_gets_clean());
+	assert_int_equal(mounts(), 0);
+}
+
+/* A copy that was cut is made again from the beginning; a cut move goes on. */
+static void torn_copies_are_mended(void **state _unused_)
+{
+	assert_int_equal(
+		shell("cd '%s' && n=.ecs-partial-$(uname -n) c=.ecs-complete-$(uname -n) && "
+		      "mkdir -p torn1/_data/$n torn2/_data/$c/left && echo half > "
+		      "torn1/_data/$n/file && "
+		      "echo 1 > torn2/_data/moved && "
+		      "'%s/ecs-volume' populate '%s/more' /data '%s/torn1' && "
+		      "'%s/ecs-volume' populate '%s/more' /data '%s/torn2' && "
+		      "grep -q from-image torn1/_data/file && [ ! -e torn1/_data/$n ] && "
+		      "[ -d torn2/_data/left ] && [ -e torn2/_data/moved ] && "
+		      "[ ! -e torn2/_data/file ] && [ ! -e torn2/_data/$c ]",
+		      world.top, world.config.libexec_dir, world.top, world.top,
+		      world.config.libexec_dir, world.top, world.top),
+		0);
+}
+
+/* ---- mount helpers ---- */
+
+/* A mount(8) of the test's own, first on the PATH: notes its arguments, then does @what. */
+static void fake_mount(const char *what)
+{
+	static char *path;
+	_cleanup_(freep) char *text =
+		path_join("#!/bin/sh\necho \"$@\" >> '%s/mount.args'\n%s\n", world.top, what);
+	_cleanup_(freep) char *file = path_join("%s/fake/mount", world.top);
+
+	assert_int_equal(shell("mkdir -p '%s/fake'; rm -f '%s/mount.args'", world.top, world.top),
+			 0);
+	assert_int_equal(fs_write_file(AT_FDCWD, file, text, strlen(text), 0755, NULL), 0);
+	if (!path) {
+		path = path_join("%s/fake:%s", world.top, getenv("PATH"));
+		assert_int_equal(setenv("PATH", path, 1), 0);
+	}
+}
+
+static void no_fake_mount(void)
+{
+	assert_int_equal(shell("rm -f '%s/fake/mount'", world.top), 0);
+}
+
+#define EFS(members)                                                                               \
+	"{\"name\":\"v\",\"type\":\"efs\",\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-"      \
+	"12\"" members "}}"
+
+static char *arguments(void)
+{
+	_cleanup_(freep) char *path = path_join("%s/mount.args", world.top);
+	char *text = NULL;
+	size_t len = 0;
+
+	return fs_read_file(AT_FDCWD, path, 65536, &text, &len, NULL) < 0 ? NULL : text;
+}
+
+static void efs_is_mounted_by_its_helper(void **state _unused_)
+{
+	char *caps[] = { (char[]){ "efsAuth" }, NULL };
+	_cleanup_(freep) char *args = NULL;
+
+	world.config.volume_plugin_capabilities = caps;
+	fake_mount("for t; do :; done; exec /bin/mount -t tmpfs none \"$t\"");
+	run_task(ARN("efs"),
+		 EFS(",\"rootDirectory\":\"/x\",\"transitEncryption\":\"ENABLED\","
+		     "\"transitEncryptionPort\":2999,\"authorizationConfig\":{\"accessPointId\":"
+		     "\"fsap-9\"}"),
+		 MAIN("grep -q ' /a .* tmpfs' /proc/self/mountinfo",
+		      "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_int_equal(exit_code_of(ARN("efs")), 0);
+	args = arguments();
+	assert_non_null(args);
+	args[strcspn(args, "/")] = '\0'; /* "fs-12:/x …": the rest is the target */
+	assert_string_equal(args, "-t efs -o tls,tlsport=2999,accesspoint=fsap-9 -- fs-12:");
+	world.config.volume_plugin_capabilities = NULL;
+	no_fake_mount();
+}
+
+static void efs_needs_the_helper_for_some_things(void **state _unused_)
+{
+	run_task(ARN("plain"), EFS(",\"transitEncryption\":\"ENABLED\""),
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(strstr(task_reason(ARN("plain")), "need amazon-efs-utils"));
+	run_task(ARN("iam"), EFS(",\"authorizationConfig\":{\"iam\":\"ENABLED\"}"),
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(strstr(task_reason(ARN("iam")), "authorizationConfig: iam: "));
+}
+
+static void what_mount_says_reaches_the_reason(void **state _unused_)
+{
+	const json_t *r;
+
+	fake_mount("echo 'mount.efs: no such' >&2; echo file system >&2; exit 32");
+	run_task(
+		ARN("says"),
+		DOCKER("v",
+		       "\"driverOpts\":{\"type\":\"nfs\",\"device\":\"server:/x\",\"o\":\"soft\"}"),
+		MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	r = world_wait(ARN("says"), "STOPPED", PATIENCE_MS);
+	assert_non_null(strstr(json_get_string(world_container(r, 0), "reason", ""),
+			       "CannotCreateContainerError: failed to mount volume ecs-t-1-v-"));
+	assert_non_null(strstr(json_get_string(world_container(r, 0), "reason", ""),
+			       ": mounting volume failed: mount.efs: no such file system"));
+	no_fake_mount();
+}
+
+/* It hangs, and so does a child of it; both are gone when the time is up. */
+static void a_server_that_hangs_delays_its_own_task_alone(void **state _unused_)
+{
+	const json_t *r;
+	int64_t begin;
+
+	world.config.create_timeout_ms = 1500;
+	fake_mount("echo still trying >&2; sleep 4242 & sleep 4242");
+	run_task(ARN("hangs"),
+		 DOCKER("v", "\"driverOpts\":{\"type\":\"nfs\",\"device\":\"server:/x\"}"),
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	begin = clock_mono_ms();
+	assert_int_equal(world_run(ARN("quick"), ",\"command\":[\"true\"]"), 0);
+	assert_non_null(world_wait(ARN("quick"), "STOPPED", PATIENCE_MS));
+	assert_null(world_report(ARN("hangs"), "STOPPED"));
+	r = world_wait(ARN("hangs"), "STOPPED", PATIENCE_MS);
+	assert_true(clock_mono_ms() - begin >= 1400);
+	assert_non_null(
+		strstr(json_get_string(world_container(r, 0), "reason", ""),
+		       "mounting volume failed: timed out after waiting 1.5s: still trying"));
+	assert_int_equal(shell("! grep -lz 4242 /proc/[0-9]*/cmdline 2>/dev/null | grep -v self | "
+			       "xargs -r -n1 cat | tr '\\0' ' ' | grep -q '^sleep 4242'"),
+			 0);
+	world.config.create_timeout_ms = 0;
+	no_fake_mount();
+}
+
+static void a_stop_does_not_wait_for_a_hung_mount(void **state _unused_)
+{
+	int64_t begin;
+
+	fake_mount("exec sleep 4243");
+	run_task(ARN("stuck"),
+		 DOCKER("v", "\"driverOpts\":{\"type\":\"nfs\",\"device\":\"server:/x\"}"),
+		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	for (int i = 0; i < 500 && !exists("mount.args"); i++)
+		world_turn(10);
+	begin = clock_mono_ms();
+	assert_int_equal(engine_stop_task(world.engine, ARN("stuck"), NULL, NULL, NULL), 0);
+	assert_non_null(world_wait(ARN("stuck"), "STOPPED", PATIENCE_MS));
+	assert_true(clock_mono_ms() - begin < patiently(5000));
+	no_fake_mount();
+}
+
+#define WITH_AGENT(f) cmocka_unit_test_setup_teardown(f, start_agent, end_agent)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_AGENT(a_task_volume_is_shared_by_its_containers),
+		WITH_AGENT(content_of_the_image_is_copied_up),
+		WITH_AGENT(binds_are_not_copied_into),
+		WITH_AGENT(image_volumes_are_anonymous_and_filled),
+		WITH_AGENT(a_named_volume_takes_the_place_of_the_images),
+		WITH_AGENT(read_only_is_read_only),
+		WITH_AGENT(read_only_reaches_what_is_mounted_below),
+		WITH_AGENT(one_volume_lies_in_another),
+		WITH_AGENT(links_of_the_root_do_not_lead_out),
+		WITH_AGENT(options_of_the_local_driver_are_mounted),
+		WITH_AGENT(binds_and_mounts_of_host_config_count),
+		WITH_AGENT(shared_volumes_outlive_their_task),
+		WITH_AGENT(a_shared_volume_that_is_absent_is_called_by_name),
+		WITH_AGENT(a_shared_volume_is_compared_when_asked_for),
+		WITH_AGENT(leftovers_are_collected),
+		WITH_AGENT(a_mount_survives_the_agent),
+		cmocka_unit_test(torn_copies_are_mended),
+		WITH_AGENT(efs_is_mounted_by_its_helper),
+		WITH_AGENT(efs_needs_the_helper_for_some_things),
+		WITH_AGENT(what_mount_says_reaches_the_reason),
+		WITH_AGENT(a_server_that_hangs_delays_its_own_task_alone),
+		WITH_AGENT(a_stop_does_not_wait_for_a_hung_mount),
+	};
+	int failed;
+
+	world_begin();
+	make_volume_image();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	world_end();
+	return failed;
+}
