@@ -95,6 +95,8 @@ static const struct {
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
 	{ B "container-health-check", health_checks },
+	{ B "container-ordering", always },
+	{ B "container-restart-policy", always },
 	{ B "pid-ipc-namespace-sharing", always },
 };
 

@@ -26,9 +26,20 @@ enum {
 	SHARES_MAX = 262144,
 };
 
-char *container_run_dir(const struct container *c)
+char *container_runs_dir(const struct container *c)
 {
 	return path_join("%s/%s", c->run->engine->run_dir, c->id);
+}
+
+/*
+ * A run directory serves one start only, so what is found in one after a crash can be of no other
+ * run: a restart that was written down is made exactly once.
+ */
+char *container_run_dir(const struct container *c)
+{
+	if (c->restart_count == 0)
+		return container_runs_dir(c);
+	return path_join("%s/%s/%d", c->run->engine->run_dir, c->id, c->restart_count);
 }
 
 char *container_data_dir(const struct container *c)
@@ -169,6 +180,10 @@ static int find_image(struct container *c, struct image **ret, struct err *err)
 
 void container_fail_start(struct container *c, const char *error_name, const struct err *err)
 {
+	if (c->restarting) {
+		restart_failed(c, err_text(err));
+		return;
+	}
 	container_set_busy(c, BUSY_NOTHING);
 	container_fail(c, error_name, "%s", err_text(err));
 }
@@ -190,6 +205,8 @@ static void start_with(struct container *c, const struct image *image)
 	}
 	CRASH_POINT(SHIM_SPAWNED);
 	container_watch(c);
+	if (c->restarting) /* its ports are still published */
+		return;
 	/* While runc is at work: nobody can know of the ports before RUNNING is reported. */
 	if (c->n_bindings > 0 &&
 	    net_ports_publish(e->net, c->address, c->bindings, c->n_bindings, &err) < 0) {
@@ -337,12 +354,16 @@ void container_act(struct container *c)
 	enum container_action action = c->run->action;
 
 	c->run->action = ACTION_NONE;
+	if (action == ACTION_START && c->restarting)
+		restart_clear_runs(c);
 	if (action == ACTION_PULL)
 		pull(c);
 	else if (action == ACTION_START)
 		start(c);
 	else if (action == ACTION_STOP)
 		stop(c);
+	else if (action == ACTION_RESOLVE)
+		resolve_start(c);
 }
 
 /* ---- what the shim says ---- */
@@ -373,6 +394,8 @@ static void on_started(struct container *c, const struct shim_event *ev)
 	if (c->run->busy == BUSY_STARTING)
 		container_set_busy(c, BUSY_NOTHING);
 	CRASH_POINT(STARTED_HEARD);
+	if (c->restarting)
+		restart_begun(c);
 	c->pid = ev->pid;
 	c->started_ms = ev->started_ms;
 	c->run->save = true;
@@ -387,19 +410,11 @@ static void on_started(struct container *c, const struct shim_event *ev)
 
 static int on_left(sd_event_source *s, uint64_t usec, void *userdata);
 
-/* STOPPED only when no process lives: what is left is killed first, by our own hand. */
-void container_settle_exit(struct container *c)
+static void take_exit(struct container *c)
 {
 	struct engine *e = c->run->engine;
 	const struct shim_event *ev = &c->run->exit;
-	int64_t *wait_ms = &c->run->left_wait_ms;
 
-	if (processes_left(c)) {
-		kill_left(c);
-		*wait_ms = CLAMP(*wait_ms * 2, LEFT_PROCESSES_MS, LEFT_PROCESSES_MAX_MS);
-		set_timer(c, *wait_ms, on_left);
-		return;
-	}
 	if (ev->type == SHIM_EXITED) {
 		c->has_exit_code = true;
 		c->exit_code = ev->exit_code;
@@ -414,8 +429,28 @@ void container_settle_exit(struct container *c)
 	}
 	if (e->callbacks.on_container_stopped)
 		e->callbacks.on_container_stopped(e->callbacks.userdata, c);
-	container_finish(c);
+	if (c->restart.enabled && ev->type == SHIM_EXITED && c->known == CONTAINER_RUNNING)
+		restart_ended(c);
+	else
+		container_finish(c);
 	CRASH_POINT(EXIT_SETTLED);
+}
+
+/* STOPPED only when no process lives: what is left is killed first, by our own hand. */
+void container_settle_exit(struct container *c)
+{
+	int64_t *wait_ms = &c->run->left_wait_ms;
+	bool left = processes_left(c);
+
+	if (!left && !restart_must_wait(c)) {
+		*wait_ms = 0;
+		take_exit(c);
+		return;
+	}
+	if (left)
+		kill_left(c);
+	*wait_ms = CLAMP(*wait_ms * 2, LEFT_PROCESSES_MS, LEFT_PROCESSES_MAX_MS);
+	set_timer(c, *wait_ms, on_left);
 }
 
 static int on_left(sd_event_source *s, uint64_t usec, void *userdata)
@@ -430,6 +465,10 @@ static void on_failed(struct container *c, const struct shim_event *ev)
 	int64_t limit_ms = c->run->engine->config->start_timeout_ms;
 	char text[DURATION_TEXT_MAX];
 
+	if (c->restarting) {
+		restart_failed(c, ev->message);
+		return;
+	}
 	container_set_busy(c, BUSY_NOTHING);
 	if (c->run->start_mono_ms > 0 && clock_mono_ms() - c->run->start_mono_ms >= limit_ms)
 		container_fail(c, "DockerTimeoutError",
@@ -509,7 +548,7 @@ static void warn_left(const struct container *c, const char *what, struct err *e
 void container_teardown(struct container *c)
 {
 	struct engine *e = c->run->engine;
-	_cleanup_(freep) char *run_dir = container_run_dir(c), *data_dir = container_data_dir(c);
+	_cleanup_(freep) char *run_dir = container_runs_dir(c), *data_dir = container_data_dir(c);
 	_cleanup_(err_done) struct err err = {};
 
 	if (!*c->id || !run_dir || !data_dir)

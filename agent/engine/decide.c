@@ -4,6 +4,7 @@
  * trace that a crash could lose; the acts come after the flush.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ void container_finish(struct container *c)
 	container_set_busy(c, BUSY_NOTHING);
 	c->run->timer = sd_event_source_disable_unref(c->run->timer);
 	c->desired = CONTAINER_STOPPED;
-	c->run->wants_slot = false;
+	c->run->wants_slot = c->restarting = false;
 	c->pid = 0;
 	container_set_known(c, CONTAINER_STOPPED);
 	if (*c->id) {
@@ -242,6 +243,32 @@ static void intend_start(struct engine *e, struct container *c)
 	c->run->action = ACTION_START;
 }
 
+/* The same container once more: the id, the writable layer, the address and the ports stay. */
+static void intend_restart(struct engine *e, struct container *c)
+{
+	if (!slots_take(c))
+		return;
+	c->restart_count++;
+	c->last_restart_ms = clock_real_ms();
+	c->restarting = true;
+	c->run->save = true;
+	e->commit_first = true;
+	container_set_busy(c, BUSY_STARTING);
+	c->run->action = ACTION_START;
+}
+
+/* It never was, so it ends as if it had been told to. */
+static void give_up(struct container *c, const struct reconcile_step *step)
+{
+	enum { EXIT_TERMINATED = 128 + SIGTERM };
+	_cleanup_(freep) char *why =
+		depends_explain(step->answer, c, &c->task->containers[step->waits_for->index]);
+
+	c->has_exit_code = true;
+	c->exit_code = EXIT_TERMINATED;
+	container_fail(c, "CannotStartContainerError", "%s", why ? why : "dependency graph");
+}
+
 static bool has_error(const struct task *t)
 {
 	for (size_t i = 0; i < t->n_containers; i++)
@@ -262,16 +289,26 @@ static void intend_finish(struct container *c)
 	container_finish(c);
 }
 
-static void intend(struct engine *e, struct container *c, enum container_action action)
+static void intend(struct engine *e, struct container *c, const struct reconcile_step *step)
 {
-	if (!holder_lets(c, action))
+	if (!holder_lets(c, step->action))
 		return;
-	switch (action) {
+	switch (step->action) {
 	case ACTION_PULL:
 		intend_pull(e, c);
 		break;
 	case ACTION_START:
 		intend_start(e, c);
+		break;
+	case ACTION_RESOLVE:
+		container_set_busy(c, BUSY_PULLING);
+		c->run->action = ACTION_RESOLVE;
+		break;
+	case ACTION_RESTART:
+		intend_restart(e, c);
+		break;
+	case ACTION_GIVE_UP:
+		give_up(c, step);
 		break;
 	case ACTION_STOP:
 		container_set_busy(c, BUSY_STOPPING);
@@ -296,6 +333,21 @@ static void intend(struct engine *e, struct container *c, enum container_action 
 
 /* ---- the task ---- */
 
+/* What was decided in this pass and not yet begun. */
+static void take_back_intent(struct container *c)
+{
+	if (c->run->action != ACTION_START && c->run->action != ACTION_PULL &&
+	    c->run->action != ACTION_RESOLVE)
+		return;
+	c->run->action = ACTION_NONE;
+	container_set_busy(c, c->restarting ? BUSY_ENDED : BUSY_NOTHING);
+	if (!c->restarting)
+		return;
+	c->restarting = false;
+	c->restart_count--;
+	c->run->save = true;
+}
+
 static void want_stopped(struct task *t)
 {
 	if (t->desired != TASK_STOPPED) {
@@ -305,10 +357,7 @@ static void want_stopped(struct task *t)
 	for (size_t i = 0; i < t->n_containers; i++) {
 		struct container *c = &t->containers[i];
 
-		if (c->run->action == ACTION_START || c->run->action == ACTION_PULL) {
-			c->run->action = ACTION_NONE; /* decided in this pass, not yet begun */
-			container_set_busy(c, BUSY_NOTHING);
-		}
+		take_back_intent(c);
 		container_volumes_cancel(c);
 		if (c->desired == CONTAINER_STOPPED)
 			continue;
@@ -347,18 +396,79 @@ static void look(const struct task *t, struct reconcile_container *cs)
 	for (size_t i = 0; i < t->n_containers; i++) {
 		const struct container *c = &t->containers[i];
 
-		cs[i] = (struct reconcile_container){ c->known, c->desired, c->run->busy,
-						      c->essential, c->internal };
+		cs[i] = (struct reconcile_container){
+			.known = c->known,
+			.desired = c->desired,
+			/* A restart that was begun and taken back: it is where it ended. */
+			.busy = c->restarting && c->run->busy == BUSY_NOTHING ? BUSY_ENDED
+									      : c->run->busy,
+			.essential = c->essential,
+			.internal = c->internal,
+			.health = c->health.status,
+			.has_exit_code = c->has_exit_code,
+			.exit_code = c->exit_code,
+			.started_ms = c->started_ms,
+			.start_timeout_s = c->start_timeout_s,
+			.depends = c->depends,
+			.n_depends = c->n_depends,
+			.restart = &c->restart,
+			.last_restart_ms = c->last_restart_ms,
+			.finished_ms = c->finished_ms,
+		};
 	}
+}
+
+/* For people: what it waits for, and since when. */
+static void note_waiting(struct container *c, const struct depend *d)
+{
+	char text[DEPENDS_TEXT_MAX];
+
+	if (c->waits_for == d)
+		return;
+	c->waits_for = d;
+	c->waits_since_ms = d ? clock_real_ms() : 0;
+	if (d)
+		container_log(LOG_INFO, c, "Container '%s' waits for %s", c->name,
+			      depends_waiting_text(c, text));
+}
+
+static int on_patience_ends(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct task *t = userdata;
+
+	(void) s, (void) usec;
+	engine_touch(t->run->engine, t);
+	return 0;
+}
+
+/* Start timeouts are told from wall-clock times, so the timer follows that clock, too. */
+static void wake_at(struct task *t, int64_t wake_ms)
+{
+	struct task_run *r = t->run;
+
+	if (r->wake_ms == wake_ms)
+		return;
+	r->wake = sd_event_source_disable_unref(r->wake);
+	r->wake_ms = wake_ms;
+	if (wake_ms == 0)
+		return;
+	if (sd_event_add_time(r->engine->loop, &r->wake, CLOCK_REALTIME,
+			      (uint64_t) (wake_ms * USEC_PER_MSEC), 0, on_patience_ends, t) >= 0)
+		(void) sd_event_source_set_description(r->wake, "task-wake");
 }
 
 /* Once through; true when something changed that may allow the next step at once. */
 static bool decide_once(struct engine *e, struct task *t, struct reconcile_container *cs,
-			enum container_action *actions)
+			struct reconcile_step *steps)
 {
-	struct reconcile_task view = { t->known, t->desired, t->run->admitted, cs,
-				       t->n_containers };
-	struct reconcile_plan plan = { .actions = actions };
+	struct reconcile_task view = { .known = t->known,
+				       .desired = t->desired,
+				       .admitted = t->run->admitted,
+				       .containers = cs,
+				       .n_containers = t->n_containers,
+				       .now_ms = clock_real_ms(),
+				       .pull_upfront = e->config->pull_dependents_upfront };
+	struct reconcile_plan plan = { .steps = steps };
 
 	look(t, cs);
 	reconcile_task(&view, &plan);
@@ -374,26 +484,28 @@ static bool decide_once(struct engine *e, struct task *t, struct reconcile_conta
 		return t->run->admitted || t->desired == TASK_STOPPED;
 	}
 	t->run->dirty = false;
-	for (size_t i = 0; i < t->n_containers; i++)
-		if (actions[i] != ACTION_NONE)
-			intend(e, &t->containers[i], actions[i]);
+	wake_at(t, plan.wake_ms);
+	for (size_t i = 0; i < t->n_containers; i++) {
+		note_waiting(&t->containers[i], steps[i].waits_for);
+		if (steps[i].action != ACTION_NONE)
+			intend(e, &t->containers[i], &steps[i]);
+	}
 	return t->run->dirty;
 }
 
 void decide_task(struct engine *e, struct task *t)
 {
 	_cleanup_(freep) struct reconcile_container *cs = calloc(t->n_containers + 1, sizeof(*cs));
-	_cleanup_(freep) enum container_action *actions =
-		calloc(t->n_containers + 1, sizeof(*actions));
+	_cleanup_(freep) struct reconcile_step *steps = calloc(t->n_containers + 1, sizeof(*steps));
 
-	if (!cs || !actions) {
+	if (!cs || !steps) {
 		e->starved = true; /* it stays dirty; the pass is repeated a little later */
 		return;
 	}
 	for (size_t i = 0; i < t->n_containers; i++)
 		if (t->containers[i].desired == CONTAINER_STOPPED)
 			container_volumes_cancel(&t->containers[i]);
-	while (decide_once(e, t, cs, actions))
+	while (decide_once(e, t, cs, steps))
 		;
 	t->run->dirty = false;
 }

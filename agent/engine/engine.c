@@ -33,6 +33,7 @@ static void run_done(struct container_run *r)
 	r->shim_io = sd_event_source_disable_unref(r->shim_io);
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->shim = shim_free(r->shim);
+	r->check = image_check_free(r->check);
 	free(r->netns_path);
 	r->netns_path = NULL;
 }
@@ -46,6 +47,7 @@ static void task_run_free(struct task *t)
 		t->containers[i].run = NULL;
 	}
 	json_decref(t->run->insert);
+	(void) sd_event_source_disable_unref(t->run->wake);
 	free(t->run->cgroup_path);
 	free(t->run);
 	t->run = NULL;

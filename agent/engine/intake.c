@@ -102,6 +102,11 @@ static int take_new(struct engine *e, const json_t *obj, struct task **bare, str
 		k = add_bare(e, TAKE_PTR(*bare), reason, err);
 		return k < 0 ? k : malformed ? err_move(err, &why) : 0;
 	}
+	k = depends_resolve(t, &why);
+	if (k == DEPENDS_E_UNRESOLVABLE)
+		return add_bare(e, TAKE_PTR(*bare), TAKE_PTR(why.msg), err);
+	if (k < 0)
+		return err_move(err, &why);
 	k = engine_add_task(e, t, err);
 	if (k < 0)
 		return k;

@@ -12,6 +12,7 @@
 #include "agent/engine/admission.h"
 #include "agent/engine/crash.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/image-check.h"
 #include "agent/engine/reconcile.h"
 #include "runtime/image/image.h"
 #include "runtime/image/pull.h"
@@ -38,6 +39,7 @@ struct container_run {
 	enum container_status durable_sent;
 	struct pull *pull;                /* borrowed; NULL: none */
 	struct container_volumes *volumes; /* owned; NULL: it mounts nothing, or is not yet made */
+	struct image_check *check;         /* owned; while only its digest is asked for */
 	char *netns_path;                 /* owned; NULL until the namespace is made */
 	struct shim *shim;                /* owned */
 	sd_event_source *shim_io, *timer; /* owned */
@@ -56,6 +58,8 @@ struct task_run {
 	bool teardown;        /* its own traces: the cgroup */
 	bool cgroup_made;
 	enum task_status durable_sent;
+	sd_event_source *wake; /* owned: a start timeout of one of its containers */
+	int64_t wake_ms;       /* when, wall clock; 0: never */
 	json_t *insert;    /* owned: definition of a task that has no row yet */
 	char *cgroup_path; /* owned: what runc takes as parent */
 	int64_t arrived_mono_ms;
@@ -126,9 +130,17 @@ void container_drain_shim(struct container *c);
 void container_settle_exit(struct container *c); /* run->exit says how it ended; STOPPED follows */
 void container_teardown(struct container *c);
 void task_teardown(struct task *t);
-char *container_run_dir(const struct container *c);
+char *container_run_dir(const struct container *c);  /* of this run: each restart has its own */
+char *container_runs_dir(const struct container *c); /* of all its runs */
 char *container_data_dir(const struct container *c);
 char *container_cgroup_path(const struct container *c); /* NULL before the task's group is made */
+
+/* restart.c */
+bool restart_must_wait(const struct container *c);
+void restart_ended(struct container *c);      /* whether it runs again is the next pass's matter */
+void restart_clear_runs(struct container *c); /* before the new run's directory is made */
+void restart_begun(struct container *c);
+void restart_failed(struct container *c, const char *why);
 
 void container_start_rest(struct container *c); /* after its volumes are there */
 void container_fail_start(struct container *c, const char *error_name, const struct err *err);
@@ -162,6 +174,14 @@ void pulls_free(struct engine *e);
 /* Serves @c from the store without asking a registry, when the behaviour allows it. 1: done, 0:
  * pull. */
 int pulls_from_cache(struct engine *e, struct container *c, struct err *err);
+
+/* Asks the registry which digest @reference stands for. */
+int pulls_check(struct engine *e, const char *reference, image_check_fn fn, void *userdata,
+		struct image_check **ret, struct err *err);
+void pulls_set_digest(struct container *c, const char *digest);
+
+/* resolve.c: the digest of a container that may not be pulled yet; then it is MANIFEST_PULLED. */
+void resolve_start(struct container *c);
 
 /* slots.c: how many runtimes start containers at a time, so that a burst does not thrash the host. */
 int slots_start(struct engine *e, struct err *err);

@@ -7,6 +7,8 @@ engine_sources = \
 	agent/engine/cleanup.c \
 	agent/engine/crash.h \
 	agent/engine/decide.c \
+	agent/engine/depends.c \
+	agent/engine/depends.h \
 	agent/engine/docker-options.c \
 	agent/engine/docker-options.h \
 	agent/engine/docker-security.c \
@@ -36,6 +38,8 @@ engine_sources = \
 	agent/engine/registry-auth.h \
 	agent/engine/report.c \
 	agent/engine/report.h \
+	agent/engine/resolve.c \
+	agent/engine/restart.c \
 	agent/engine/restore.c \
 	agent/engine/slots.c \
 	agent/engine/task.c \

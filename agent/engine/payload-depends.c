@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a container says of others of its task: dependsOn and volumesFrom. */
+/* When a container runs: after which others, whose volumes it needs, whether it is restarted. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/engine/payload.h"
 
-enum { EDGES_MAX = 100 };
+enum { EDGES_MAX = 100, IGNORED_CODES_MAX = 256, PERIOD_MAX_S = 86400 };
 
 static int decode_condition(const json_t *value, void *dst, const struct json_field *f,
 			    struct err *err)
@@ -64,4 +64,28 @@ const struct json_array payload_volumes_from = {
 	.fields = volumes_from_fields,
 	.done = volumes_from_done,
 	.max = EDGES_MAX,
+};
+
+static int decode_exit_code(const json_t *value, void *dst, const struct json_field *f,
+			    struct err *err)
+{
+	static const struct json_field bounds = { .min = INT32_MIN, .max = INT32_MAX };
+
+	(void) f;
+	return json_decode_int(value, dst, &bounds, err);
+}
+
+static const struct json_array exit_codes = {
+	.size = sizeof(int),
+	.decode = decode_exit_code,
+	.max = IGNORED_CODES_MAX,
+};
+
+const struct json_field payload_restart_policy[] = {
+	{ "enabled", json_decode_bool, offsetof(struct restart_policy, enabled), false },
+	{ "ignoredExitCodes", json_decode_array,
+	  offsetof(struct restart_policy, ignored_exit_codes), false, &exit_codes },
+	{ "restartAttemptPeriod", json_decode_i64,
+	  offsetof(struct restart_policy, attempt_period_s), false, NULL, 0, PERIOD_MAX_S },
+	{}
 };

@@ -34,18 +34,6 @@ static bool never_restarts(const json_t *v)
 	       text_is_one_of(name, (const char *const[]){ "no", NULL });
 }
 
-/* ECS's: {"enabled": false, …}. */
-static bool not_enabled(const json_t *v)
-{
-	const char *key;
-	json_t *m;
-
-	json_object_foreach((json_t *) v, key, m)
-		if (strcasecmp(key, "enabled") == 0 && !payload_value_is_empty(m))
-			return false;
-	return json_is_object(v);
-}
-
 static const struct row rows[] = {
 	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
 	{ PAYLOAD_TASK, "associations", NULL },
@@ -58,12 +46,10 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "volumesFrom", NULL },
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "secrets", NULL },
-	{ PAYLOAD_CONTAINER, "dependsOn", NULL },
 	{ PAYLOAD_CONTAINER, "registryAuthentication", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
 	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
 	{ PAYLOAD_CONTAINER, "managedAgents", NULL },
-	{ PAYLOAD_CONTAINER, "restartPolicy", not_enabled },
 	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
 
 	{ PAYLOAD_CONFIG, "MacAddress", NULL },

@@ -110,6 +110,8 @@ static const struct json_field container_fields[] = {
 	  &payload_volumes_from },
 	{ "dependsOn", json_decode_array, offsetof(struct container, depends), false,
 	  &payload_depends_on },
+	{ "restartPolicy", json_decode_object, offsetof(struct container, restart), false,
+	  payload_restart_policy },
 	{ "startTimeout", json_decode_i64, offsetof(struct container, start_timeout_s), false, NULL,
 	  0, 86400 },
 	{ "stopTimeout", json_decode_i64, offsetof(struct container, stop_timeout_s), false, NULL,

@@ -68,6 +68,9 @@ int payload_decode_volume_driver(const json_t *value, void *c, const struct json
 /* volumes[] of the task object @obj; then every mount finds its volume, and its path for itself. */
 int payload_decode_volumes(const json_t *obj, struct task *t, struct err *err);
 
+/* restartPolicy{}, for json_decode_object: struct restart_policy. */
+extern const struct json_field payload_restart_policy[];
+
 /* Lays dockerConfig {config, hostConfig} over @c. */
 int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);
 

@@ -11,6 +11,7 @@
 #include "agent/engine/internal.h"
 #include "agent/engine/registry-auth.h"
 #include "common/clock.h"
+#include "common/fs.h"
 #include "common/log.h"
 #include "common/strv.h"
 #include "runtime/image/manifest.h"
@@ -36,7 +37,7 @@ static bool has_digest(const char *reference)
 	return strchr(reference, '@') != NULL;
 }
 
-static void set_digest(struct container *c, const char *digest)
+void pulls_set_digest(struct container *c, const char *digest)
 {
 	if (!digest || c->image_digest)
 		return;
@@ -47,7 +48,7 @@ static void set_digest(struct container *c, const char *digest)
 
 static void take_image(struct container *c, const struct image *image)
 {
-	set_digest(c, image->digest);
+	pulls_set_digest(c, image->digest);
 	(void) strdup_to(&c->image_id, image->id);
 	container_set_busy(c, BUSY_NOTHING);
 	c->run->save = true;
@@ -58,13 +59,20 @@ int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
 {
 	_cleanup_(image_freep) struct image *image = NULL;
 	enum pull_behavior b = e->config->pull_behavior;
+	bool told = c->image_digest && c->digest_resolved_by_agent;
 	int k;
 
-	if (b != PULL_PREFER_CACHED && b != PULL_ONCE)
+	if (b != PULL_PREFER_CACHED && b != PULL_ONCE && !told)
 		return 0;
 	k = image_store_lookup(e->images, c->image, &image, err);
 	if (k != 0)
 		return k < 0 ? k : 0;
+	if (told) { /* what the service was told of is what shall run */
+		if (!image->digest || strcmp(image->digest, c->image_digest) != 0)
+			return 0;
+		take_image(c, image);
+		return 1;
+	}
 	/* An image that was loaded from a file was never pulled. */
 	if (b == PULL_ONCE && !image->digest)
 		return 0;
@@ -103,6 +111,7 @@ void pulls_leave(struct container *c)
 {
 	struct pull *p = c->run->pull;
 
+	c->run->check = image_check_free(c->run->check);
 	c->run->pull = NULL;
 	if (!p)
 		return;
@@ -151,7 +160,7 @@ static void on_resolved(struct pull *p, const char *digest)
 		return;
 	(void) strdup_to(&p->digest, digest);
 	for (size_t i = 0; i < p->n_waiting; i++) {
-		set_digest(p->waiting[i], digest);
+		pulls_set_digest(p->waiting[i], digest);
 		container_set_known(p->waiting[i], CONTAINER_MANIFEST_PULLED);
 	}
 }
@@ -389,21 +398,21 @@ static int on_cached(sd_event_source *s, void *userdata)
 	return 0;
 }
 
-static int start_check(struct pull *p, struct err *err)
+int pulls_check(struct engine *e, const char *reference, image_check_fn fn, void *userdata,
+		struct image_check **ret, struct err *err)
 {
-	const struct config *config = p->engine->config;
 	_cleanup_(registry_login_done) struct registry_login login = {};
-	struct image_check_params params = { .http = p->engine->http,
-					     .reference = p->reference,
-					     .timeout_ms = config->manifest_pull_timeout_ms };
-	int k = registry_auth_find(config->engine_auth_type, config->engine_auth_data, p->reference,
-				   &login, err);
+	struct image_check_params params = { .http = e->http,
+					     .reference = reference,
+					     .timeout_ms = e->config->manifest_pull_timeout_ms };
+	int k = registry_auth_find(e->config->engine_auth_type, e->config->engine_auth_data,
+				   reference, &login, err);
 
 	if (k < 0)
 		return k;
 	params.username = login.username;
 	params.password = login.password;
-	return image_check_start(&params, on_check, p, &p->check, err);
+	return image_check_start(&params, fn, userdata, ret, err);
 }
 
 /* Whether the store may answer; what cannot even be tried is left to the child, which says why. */
@@ -417,7 +426,8 @@ static bool try_cached(struct pull *p)
 		return false;
 	if (has_digest(p->reference))
 		return sd_event_add_defer(p->engine->loop, &p->cached, on_cached, p) >= 0;
-	return p->engine->http && start_check(p, &err) == 0;
+	return p->engine->http &&
+	       pulls_check(p->engine, p->reference, on_check, p, &p->check, &err) == 0;
 }
 
 static size_t running_pulls(const struct engine *e)
@@ -461,14 +471,25 @@ static int make(struct engine *e, const char *reference, struct pull **ret, stru
 	return 0;
 }
 
+/* A tag may have moved since its digest was told to the service: that one is pulled. */
+static char *reference_of(const struct container *c)
+{
+	if (!c->image_digest || has_digest(c->image))
+		return strdup(c->image);
+	return path_join("%s@%s", c->image, c->image_digest);
+}
+
 int pulls_join(struct engine *e, struct container *c, struct err *err)
 {
-	struct pull *p = find(e, c->image);
+	_cleanup_(freep) char *reference = reference_of(c);
+	struct pull *p = reference ? find(e, reference) : NULL;
 	struct container **grown;
-	int k = p ? 0 : make(e, c->image, &p, err);
+	int k = p ? 0 : -ENOMEM;
 
+	if (!p && reference)
+		k = make(e, reference, &p, err);
 	if (k < 0)
-		return k;
+		return reference ? k : err_set(err, ENOMEM, "pull '%s'", c->image);
 	grown = reallocarray(p->waiting, p->n_waiting + 1, sizeof(*grown));
 	if (!grown)
 		return err_set(err, ENOMEM, "pull '%s'", c->image);
@@ -480,7 +501,7 @@ int pulls_join(struct engine *e, struct container *c, struct err *err)
 		c->task->run->save = true;
 	}
 	if (p->digest) {
-		set_digest(c, p->digest);
+		pulls_set_digest(c, p->digest);
 		container_set_known(c, CONTAINER_MANIFEST_PULLED);
 	}
 	return 0;

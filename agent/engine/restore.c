@@ -24,8 +24,15 @@
 
 static int on_task(void *userdata, struct task *t, struct err *err)
 {
-	int k = engine_add_task(userdata, t, err);
+	_cleanup_(err_done) struct err why = {};
+	int k = depends_resolve(t, &why);
 
+	if (k == DEPENDS_E_UNRESOLVABLE) { /* an earlier build took it */
+		t->desired = TASK_STOPPED;
+		if (!t->reason)
+			(void) strdup_to(&t->reason, err_text(&why));
+	}
+	k = k < 0 ? err_move(err, &why) : engine_add_task(userdata, t, err);
 	if (k < 0)
 		(void) task_free(t);
 	return k;
@@ -53,7 +60,7 @@ static int check_boot(struct engine *e, bool *ret_rebooted, struct err *err)
 static void begin_again(struct container *c)
 {
 	struct engine *e = c->run->engine;
-	_cleanup_(freep) char *dir = container_run_dir(c);
+	_cleanup_(freep) char *dir = container_runs_dir(c);
 
 	if (dir) {
 		holder_unmount(dir);
@@ -83,23 +90,39 @@ static void vanished(struct container *c, bool rebooted)
 	container_settle_exit(c);
 }
 
-static void adopt(struct container *c)
+static void keep_address(struct container *c)
 {
 	struct engine *e = c->run->engine;
 	_cleanup_(err_done) struct err err = {};
 
-	c->run->prepared = true;
+	if (e->net && c->address.s_addr && net_address_restore(e->net, c->address, &err) < 0)
+		container_log(LOG_WARN, c, "Failed to keep the address of '%s', going on: %s",
+			      c->name, err_text(&err));
+}
+
+/* Not "prepared": should it be restarted, this run of the agent looks for what it needs itself. */
+static void adopt(struct container *c)
+{
 	c->run->ports_held = c->n_bindings > 0;
 	if (c->known < CONTAINER_RUNNING) {
 		c->known = CONTAINER_CREATED;
 		container_set_busy(c, BUSY_STARTING);
 		c->run->save = true;
 	}
-	if (e->net && c->address.s_addr && net_address_restore(e->net, c->address, &err) < 0)
-		container_log(LOG_WARN, c, "Failed to keep the address of '%s', going on: %s",
-			      c->name, err_text(&err));
+	if (c->restarting)
+		container_set_busy(c, BUSY_STARTING);
+	keep_address(c);
 	container_watch(c);
 	CRASH_POINT(RESTORE_ADOPTED);
+}
+
+/* Its restart was written down, and there is no trace of that run: it is made now. */
+static void restart(struct container *c)
+{
+	c->run->ports_held = c->n_bindings > 0;
+	keep_address(c);
+	container_set_busy(c, BUSY_STARTING);
+	c->run->action = ACTION_START;
 }
 
 /* What cannot be told is no answer: a container taken for gone would be started twice. */
@@ -116,6 +139,8 @@ static int find_again(struct container *c, bool rebooted, struct err *err)
 		return err_wrap(err, "container '%s' of '%s'", c->name, c->task->id);
 	if (k == 0)
 		adopt(c);
+	else if (c->restarting && !rebooted)
+		restart(c);
 	else if (c->known >= CONTAINER_RUNNING)
 		vanished(c, rebooted);
 	else
@@ -150,7 +175,7 @@ static int find_task_again(struct engine *e, struct task *t, bool rebooted, stru
 
 static bool is_live(const struct container *c)
 {
-	return c->run->shim && c->known < CONTAINER_STOPPED;
+	return (c->run->shim || c->restarting) && c->known < CONTAINER_STOPPED;
 }
 
 static int restore_ports(struct engine *e, struct err *err)

@@ -189,6 +189,7 @@ void container_done(struct container *c)
 	for (size_t i = 0; i < c->n_depends; i++)
 		free(c->depends[i].name);
 	free(c->depends);
+	free(c->restart.ignored_exit_codes);
 	free(c->ports);
 	free(c->bindings);
 	*c = (struct container){};

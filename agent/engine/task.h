@@ -108,6 +108,13 @@ struct depend {
 	size_t index; /* its place in task->containers, once depends_resolve() has run */
 };
 
+struct restart_policy {
+	bool enabled;
+	int *ignored_exit_codes; /* owned */
+	size_t n_ignored_exit_codes;
+	int64_t attempt_period_s; /* it has to have run so long */
+};
+
 struct volumes_from {
 	char *source_container; /* owned */
 	bool read_only;
@@ -175,6 +182,7 @@ struct container {
 	struct depend *depends;
 	size_t n_depends;
 	int64_t start_timeout_s; /* how long others wait for it; 0: without end */
+	struct restart_policy restart;
 	char *stop_signal;      /* NULL: the image's, else SIGTERM */
 	int64_t stop_timeout_s; /* 0: the agent's default */
 	char *log_driver;       /* "json-file" or "none" */
@@ -202,6 +210,11 @@ struct container {
 	char *error_name, *error_message; /* first error: "CannotPullContainerError", … */
 	int64_t created_ms, started_ms, finished_ms; /* wall clock, 0: unknown */
 	pid_t pid;                                   /* of the container's init while it runs */
+	int restart_count; /* by its restart policy; also names the run, see container_run_dir() */
+	int64_t last_restart_ms; /* 0: never */
+	bool restarting; /* the last restart is written down, but the run has not begun yet */
+	const struct depend *waits_for; /* borrowed from depends; what keeps it from starting */
+	int64_t waits_since_ms;
 	struct container_health
 		health;            /* who changes it touches the task: others may wait for it */
 	struct container_run *run; /* owned by the engine: shim, pull, timers; NULL outside it */

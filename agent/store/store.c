@@ -38,6 +38,9 @@ static const char *const migrations[] = {
 	/* No reference to tasks: a row outlives its task until the directory is gone. */
 	"CREATE TABLE volumes (name TEXT PRIMARY KEY, task_arn TEXT, driver TEXT NOT NULL,"
 	" options TEXT NOT NULL, labels TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;",
+	"ALTER TABLE containers ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE containers ADD COLUMN last_restart_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE containers ADD COLUMN restarting INTEGER NOT NULL DEFAULT 0;",
 	NULL
 };
 

@@ -2,6 +2,7 @@
 /* The definition of a task is kept as it came and decoded again; what changes stands in columns. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,8 +54,10 @@ static int put_container(struct store *s, const struct container *c, size_t posi
 			 struct err *err)
 {
 	return db_exec(s->db, err, NULL,
-		       "INSERT INTO containers VALUES (?, ?, ?, 0, 0, 0, '', ?, NULL, NULL, 0, '',"
-		       " '[]', NULL, NULL, NULL, 0, 0, 0, 0)",
+		       "INSERT INTO containers (task_arn, position, name, docker_name, known,"
+		       " desired, sent, id, digest_resolved, address, bindings, created_ms,"
+		       " started_ms, finished_ms, pid)"
+		       " VALUES (?, ?, ?, ?, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0)",
 		       "titt", c->task->arn, (int64_t) position, c->name, c->docker_name);
 }
 
@@ -102,19 +105,22 @@ int store_update_container(struct store *s, const struct container *c, struct er
 		"UPDATE containers SET known = ?, desired = ?, sent = ?, id = ?,"
 		" image_digest = ?, image_id = ?, digest_resolved = ?, address = ?,"
 		" bindings = ?, exit_code = CASE WHEN ? THEN ? END, error_name = ?,"
-		" error_message = ?, created_ms = ?, started_ms = ?, finished_ms = ?, pid = ?"
+		" error_message = ?, created_ms = ?, started_ms = ?, finished_ms = ?, pid = ?,"
+		" restart_count = ?, last_restart_ms = ?, restarting = ?"
 		" WHERE task_arn = ? AND position = ?",
 		"iiittt"
 		"itt"
 		"ii"
 		"tt"
 		"iiii"
+		"iii"
 		"ti",
 		(int64_t) c->known, (int64_t) c->desired, (int64_t) c->sent, c->id, c->image_digest,
 		c->image_id, (int64_t) c->digest_resolved_by_agent, address, bindings,
 		(int64_t) c->has_exit_code, (int64_t) c->exit_code, c->error_name, c->error_message,
-		c->created_ms, c->started_ms, c->finished_ms, (int64_t) c->pid, c->task->arn,
-		(int64_t) (c - c->task->containers));
+		c->created_ms, c->started_ms, c->finished_ms, (int64_t) c->pid,
+		(int64_t) c->restart_count, c->last_restart_ms, (int64_t) c->restarting,
+		c->task->arn, (int64_t) (c - c->task->containers));
 }
 
 int store_delete_task(struct store *s, const struct task *t, struct err *err)
@@ -246,6 +252,9 @@ static int load_container(sqlite3_stmt *row, void *userdata, struct err *err)
 	c->started_ms = db_int(row, 16);
 	c->finished_ms = db_int(row, 17);
 	c->pid = (pid_t) db_int(row, 18);
+	c->restart_count = (int) CLAMP(db_int(row, 19), 0, INT_MAX);
+	c->last_restart_ms = db_int(row, 20);
+	c->restarting = db_int(row, 21) != 0;
 	if (strdup_to(&c->image_digest, db_text_or_null(row, 7)) < 0 ||
 	    strdup_to(&c->image_id, db_text_or_null(row, 8)) < 0 ||
 	    strdup_to(&c->error_name, db_text_or_null(row, 13)) < 0 ||
@@ -259,7 +268,8 @@ static int load_containers(struct store *s, struct task *t, struct err *err)
 	int k = db_query(s->db, err, load_container, t,
 			 "SELECT position, name, known, desired, sent, id, docker_name,"
 			 " image_digest, image_id, digest_resolved, address, bindings, exit_code,"
-			 " error_name, error_message, created_ms, started_ms, finished_ms, pid"
+			 " error_name, error_message, created_ms, started_ms, finished_ms, pid,"
+			 " restart_count, last_restart_ms, restarting"
 			 " FROM containers WHERE task_arn = ? ORDER BY position",
 			 "t", t->arn);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -73,6 +74,17 @@ static bool was_begun(int dir)
 	char text[32];
 
 	return record_read(dir, "shim.pid", text, sizeof(text)) > 0;
+}
+
+/* A shim holds the lock of shim.pid for as long as it lives. */
+bool shim_is_alive(const char *run_dir)
+{
+	_cleanup_(freep) char *path = path_join("%s/shim.pid", run_dir);
+	_cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
+
+	if (fd < 0)
+		return !path || errno != ENOENT;
+	return flock(fd, LOCK_SH | LOCK_NB) < 0;
 }
 
 int shim_queue_record(struct shim *s)

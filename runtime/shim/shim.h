@@ -100,6 +100,9 @@ int shim_spawn(const struct shim_params *p, struct shim **ret, struct err *err);
 enum { SHIM_E_ABSENT = 1 };
 int shim_attach(const char *run_dir, struct shim **ret, struct err *err);
 
+/* Whether a shim lives that serves @run_dir, whatever it has said; what cannot be told is a yes. */
+bool shim_is_alive(const char *run_dir);
+
 /*
  * Readable when an event waits. Put it into the loop; -EBADF
  * once SHIM_EXITED, _FAILED or _GONE was read.

@@ -95,6 +95,9 @@ static void a_task_comes_back_as_it_was(void **state)
 	c->bindings[0] = (struct port_binding){ 80, 32768, IPPROTO_TCP };
 	c->n_bindings = 1;
 	c->has_exit_code = true;
+	c->restart_count = 3;
+	c->last_restart_ms = 1746802000123;
+	c->restarting = true;
 	c->exit_code = 137;
 	c->started_ms = 99;
 	c->pid = 4711;
@@ -130,6 +133,9 @@ static void a_task_comes_back_as_it_was(void **state)
 	assert_int_equal(c->n_bindings, 1);
 	assert_int_equal(c->bindings[0].host_port, 32768);
 	assert_true(c->has_exit_code);
+	assert_int_equal(c->restart_count, 3);
+	assert_int_equal(c->last_restart_ms, 1746802000123);
+	assert_true(c->restarting);
 	assert_int_equal(c->exit_code, 137);
 	assert_int_equal(c->pid, 4711);
 	assert_string_equal(c->error_name, "OutOfMemoryError");
@@ -239,7 +245,7 @@ static void a_definition_of_another_release_stops_its_task(void **state)
 
 	assert_int_equal(payload_decode_task(def, &t, NULL), 0);
 	t->sequence = 1;
-	(void) json_object_set_new(later, "pidMode", json_string("host"));
+	(void) json_object_set_new(later, "proxyConfiguration", json_true());
 	assert_int_equal(store_put_task(s, t, later, NULL), 0);
 	t->containers[0].known = CONTAINER_RUNNING;
 	memset(t->containers[0].id, 'b', 64);
@@ -248,8 +254,8 @@ static void a_definition_of_another_release_stops_its_task(void **state)
 	assert_int_equal(store_load_tasks(s, keep, loaded, NULL), 0);
 	assert_int_equal(loaded[0]->desired, TASK_STOPPED);
 	assert_string_equal(loaded[0]->reason,
-			    "UnrecogniedTaskError: Error loading task - pidMode: not supported by "
-			    "this build");
+			    "UnrecogniedTaskError: Error loading task - proxyConfiguration: not "
+			    "supported by this build");
 	assert_int_equal(loaded[0]->n_containers, 1);
 	assert_int_equal(strlen(loaded[0]->containers[0].id), 64);
 	(void) task_free(loaded[0]);
