@@ -57,7 +57,10 @@ static void on_event(void *userdata, const json_t *event)
 {
 	struct agent *a = userdata;
 
-	if (strcmp(json_get_string(event, "type", ""), "container-stopped") == 0)
+	const char *type = json_get_string(event, "type", "");
+
+	/* One that is restarted exits and does not stop. */
+	if (strcmp(type, "container-stopped") == 0 || strcmp(type, "container-exited") == 0)
 		count_end(a, event);
 	events_add(&a->events, event);
 	if (a->control)

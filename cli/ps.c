@@ -39,7 +39,10 @@ static void put_status(struct table *t, const json_t *c, long long now_ms)
 	bool stopping = strcmp(json_get_string(c, "desiredStatus", ""), "STOPPED") == 0;
 	char age[32];
 
-	if (strcmp(status, "RUNNING") == 0)
+	if (strcmp(status, "RUNNING") == 0 && code)
+		table_putf(t, "Restarting (%lld) %s", (long long) json_integer_value(code),
+			   format_age(age, age_of(c, "finishedAt", now_ms)));
+	else if (strcmp(status, "RUNNING") == 0)
 		table_putf(t, "%s %s%s", stopping ? "Stopping, up" : "Up",
 			   format_age(age, age_of(c, "startedAt", now_ms)), health_suffix(c));
 	else if (strcmp(status, "STOPPED") == 0 && code)
@@ -73,9 +76,17 @@ static void put_ports(struct table *t, const json_t *c)
 	buf_done(&b);
 }
 
+/* The task waits for the host, or the container for another one. */
+static const json_t *who_waits(const json_t *task, const json_t *c)
+{
+	return json_object_get(task, "waitingFor") ? task
+	       : json_object_get(c, "waitingFor")  ? c
+						   : NULL;
+}
+
 static void put_container(struct table *t, const json_t *task, const json_t *c, long long now_ms)
 {
-	const char *waiting = json_get_string(task, "waitingFor", NULL);
+	const json_t *waiting = who_waits(task, c);
 	char age[32];
 
 	table_putf(t, "%.*s", SHORT_ID, json_get_string(task, "id", ""));
@@ -86,20 +97,22 @@ static void put_container(struct table *t, const json_t *task, const json_t *c, 
 	put_status(t, c, now_ms);
 	put_ports(t, c);
 	if (waiting)
-		table_putf(t, "%s, for %s", waiting,
-			   format_age(age, age_of(task, "waitingSince", now_ms)));
+		table_putf(t, "%s, for %s", json_get_string(waiting, "waitingFor", ""),
+			   format_age(age, age_of(waiting, "waitingSince", now_ms)));
 	else
 		table_put(t, "");
 }
 
 static bool any_waits(const json_t *tasks)
 {
-	const json_t *task;
-	size_t i;
+	const json_t *task, *c;
+	size_t i, j;
 
-	json_array_foreach(tasks, i, task)
-		if (json_object_get(task, "waitingFor"))
-			return true;
+	json_array_foreach(tasks, i, task) {
+		json_array_foreach(json_object_get(task, "containers"), j, c)
+			if (who_waits(task, c))
+				return true;
+	}
 	return false;
 }
 

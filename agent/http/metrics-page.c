@@ -30,6 +30,10 @@ static void observe_span(struct prom_histogram *h, int64_t from_ms, int64_t to_m
 void counters_running(struct agent_counters *n, const struct container *c)
 {
 	n->containers_started++;
+	if (c->restart_count > 0) { /* it was launched long ago */
+		n->restarts++;
+		return;
+	}
 	observe_span(&n->launch[LAUNCH_START], c->created_ms, c->started_ms);
 	if (c->task->pull_stopped_ms) {
 		n->pulls++;
@@ -156,6 +160,8 @@ static void put_counters(struct buf *b, const struct agent_counters *n)
 		  n->containers_exited },
 		{ "ecs_container_start_failures_total", "Containers that never came up.",
 		  n->containers_failed },
+		{ "ecs_container_policy_restarts_total",
+		  "Restarts by a restart policy, of all containers.", n->restarts },
 		{ "ecs_container_oom_kills_total", "Containers ended by the out-of-memory killer.",
 		  n->oom_kills },
 		{ "ecs_image_pulls_total", "Starts that a pull went before.", n->pulls },
@@ -297,6 +303,29 @@ static void put_health(struct buf *b, const struct agent_view *v)
 	}
 }
 
+/* Since the task came in, whichever runs of the agent made them. */
+static void put_restarts(struct buf *b, const struct agent_view *v)
+{
+	prom_family(b, "ecs_container_restarts_total", "counter",
+		    "Of containers with a restart policy: how often it was applied.");
+	for (size_t i = 0; i < v->task_count(v->userdata); i++) {
+		const struct task *t = v->task_at(v->userdata, i);
+
+		for (size_t j = 0; j < t->n_containers; j++) {
+			const struct container *c = &t->containers[j];
+
+			if (c->restart.enabled && c->known == CONTAINER_RUNNING)
+				prom_sample_u64(b, "ecs_container_restarts_total",
+						(struct prom_label[]){ { "task", t->id },
+								       { "family", t->family },
+								       { "container", c->name },
+								       { "id", c->id },
+								       {} },
+						(uint64_t) c->restart_count);
+		}
+	}
+}
+
 static void put_containers(struct buf *b, const struct agent_view *v)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(container_families); i++) {
@@ -320,6 +349,7 @@ char *metrics_page(const struct agent_view *v)
 	put_sessions(&b, &s);
 	put_states(&b, v);
 	put_health(&b, v);
+	put_restarts(&b, v);
 	put_counters(&b, v->counters);
 	if (v->sampler)
 		put_containers(&b, v);

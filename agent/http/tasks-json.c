@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/engine/depends.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 
@@ -49,6 +50,25 @@ static json_t *health_to_json(const struct container_health *h)
 	return o;
 }
 
+/* What keeps it from starting; for some containers of a task and not for others. */
+static void put_waiting(json_t *o, const struct container *c)
+{
+	char text[DEPENDS_TEXT_MAX];
+
+	if (c->known >= CONTAINER_RUNNING || !depends_waiting_text(c, text))
+		return;
+	put_text(o, "waitingFor", text);
+	put_time(o, "waitingSince", c->waits_since_ms);
+}
+
+static void put_restarts(json_t *o, const struct container *c)
+{
+	if (!c->restart.enabled)
+		return;
+	json_object_set_new(o, "restartCount", json_integer(c->restart_count));
+	put_time(o, "lastRestartAt", c->last_restart_ms);
+}
+
 static json_t *container_to_json(const struct agent_view *v, const struct container *c)
 {
 	_cleanup_(freep) char *log = v->log_path(v->userdata, c);
@@ -74,6 +94,8 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 		json_object_set_new(o, "exitCode", json_integer(c->exit_code));
 	if (c->health.status != HEALTH_NONE)
 		json_object_set_new(o, "health", health_to_json(&c->health));
+	put_waiting(o, c);
+	put_restarts(o, c);
 	put_text(o, "error", c->error_name);
 	put_text(o, "errorMessage", c->error_message);
 	put_time(o, "createdAt", c->created_ms);

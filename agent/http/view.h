@@ -18,7 +18,8 @@ enum launch_phase { LAUNCH_PULL, LAUNCH_START, LAUNCH_TOTAL, _LAUNCH_PHASE_MAX }
 
 /* What happened since the agent started; counted by counters.c. */
 struct agent_counters {
-	uint64_t containers_started, containers_exited, containers_failed, oom_kills, pulls;
+	uint64_t containers_started, containers_exited, containers_failed, restarts, oom_kills,
+		pulls;
 	struct prom_histogram launch[_LAUNCH_PHASE_MAX]; /* seconds */
 };
 

@@ -151,6 +151,29 @@ static void ps_tells_status_ports_and_waiting(void **state _unused_)
 	sink_close(&s);
 }
 
+static void ps_tells_what_a_container_waits_for(void **state _unused_)
+{
+	_cleanup_(json_decrefp) json_t *answer = json_loads(
+		"{\"tasks\":[{\"id\":\"1\",\"family\":\"f\",\"revision\":\"1\",\"containers\":["
+		"{\"name\":\"db\",\"image\":\"i\",\"lastStatus\":\"RUNNING\",\"exitCode\":9,"
+		"\"finishedAt\":\"2025-05-09T14:47:56Z\"},"
+		"{\"name\":\"web\",\"image\":\"i\",\"lastStatus\":\"MANIFEST_PULLED\","
+		"\"waitingFor\":\"container 'db' to be HEALTHY\","
+		"\"waitingSince\":\"2025-05-09T14:47:50Z\"}]}]}",
+		0, NULL);
+	struct sink s;
+
+	sink_open(&s);
+	print_ps(answer, false, NOW_MS, s.f);
+	assert_string_equal(
+		sink_text(&s),
+		"TASK  DEFINITION  CONTAINER  IMAGE  STATUS                    PORTS  WAITING FOR\n"
+		"1     f:1         db         i      Restarting (9) 2 seconds\n"
+		"1     f:1         web        i      Pending                          container "
+		"'db' to be HEALTHY, for 8 seconds\n");
+	sink_close(&s);
+}
+
 static void ps_tells_the_health(void **state _unused_)
 {
 	static const struct {
@@ -304,6 +327,7 @@ int main(void)
 		cmocka_unit_test(control_bytes_cannot_reach_the_terminal),
 		cmocka_unit_test(sizes_and_ages_are_short),
 		cmocka_unit_test(ps_tells_status_ports_and_waiting),
+		cmocka_unit_test(ps_tells_what_a_container_waits_for),
 		cmocka_unit_test(ps_tells_the_health),
 		cmocka_unit_test(ps_without_tasks_is_its_headings),
 		cmocka_unit_test(stats_leave_out_what_is_not_known),

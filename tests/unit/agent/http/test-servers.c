@@ -293,6 +293,33 @@ static void ps_shows_what_a_task_waits_for(void **state _unused_)
 	free(r.body);
 }
 
+static void ps_shows_what_a_container_waits_for_and_its_restarts(void **state _unused_)
+{
+	static const struct depend edge = { .name = (char *) "one", .condition = DEPEND_HEALTHY };
+	const json_t *t, *c;
+
+	batch[0].restart.enabled = true;
+	batch[0].restart_count = 2;
+	batch[0].last_restart_ms = 1746802078000;
+	batch[1].waits_for = &edge;
+	batch[1].waits_since_ms = 1746802078000;
+	struct http_reply r = control("GET", "/v1/ps");
+	_cleanup_(json_decrefp) json_t *o = json_loads(r.body, 0, NULL);
+
+	t = json_array_get(json_object_get(o, "tasks"), 1);
+	c = json_array_get(json_object_get(t, "containers"), 1);
+	assert_string_equal(json_get_string(c, "waitingFor", ""), "container 'one' to be HEALTHY");
+	assert_string_equal(json_get_string(c, "waitingSince", ""), "2025-05-09T14:47:58.000Z");
+	assert_null(json_object_get(c, "restartCount"));
+	c = json_array_get(json_object_get(t, "containers"), 0);
+	assert_int_equal(json_get_int(c, "restartCount", -1), 2);
+	assert_string_equal(json_get_string(c, "lastRestartAt", ""), "2025-05-09T14:47:58.000Z");
+	assert_null(json_object_get(c, "waitingFor"));
+	batch[1].waits_for = NULL;
+	batch[0].restart.enabled = false;
+	free(r.body);
+}
+
 static void tasks_are_found_by_arn_and_by_id(void **state _unused_)
 {
 	struct http_reply r = control("GET", "/v1/tasks/arn:aws:ecs:r:1:task/lab/1111");
@@ -379,6 +406,7 @@ int main(void)
 		cmocka_unit_test(the_licence_is_the_whole_text),
 		cmocka_unit_test(metrics_show_states_sessions_and_counters),
 		cmocka_unit_test(ps_shows_what_a_task_waits_for),
+		cmocka_unit_test(ps_shows_what_a_container_waits_for_and_its_restarts),
 		cmocka_unit_test(tasks_are_found_by_arn_and_by_id),
 		cmocka_unit_test(a_stop_is_handed_on),
 		cmocka_unit_test(a_log_is_a_path_or_a_reason),
