@@ -109,6 +109,13 @@ const struct config_key config_keys[] = {
 	/* clean-up */
 	TIME("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", task_cleanup_wait_ms, "3h", SEC(1), 0, OUTSIDE_DEFAULT, "How long a stopped task's containers and logs are kept."),
 	TIME("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", task_cleanup_jitter_ms, "0", 0, 0, OUTSIDE_DEFAULT, "Random addition to it."),
+	FLAG("ECS_DISABLE_IMAGE_CLEANUP", image_cleanup_disabled, "false", "Never remove an image. So it is with ECS_IMAGE_PULL_BEHAVIOR=prefer-cached, too."),
+	TIME("ECS_IMAGE_CLEANUP_INTERVAL", image_cleanup_interval_ms, "30m", 10 * MINUTE, 0, OUTSIDE_DEFAULT, "Between two removals of images that no task has."),
+	TIME("ECS_IMAGE_MINIMUM_CLEANUP_AGE", image_min_age_ms, "1h", 0, 0, OUTSIDE_DEFAULT, "How long an image stays after its pull."),
+	{ "ECS_NUM_IMAGES_DELETE_PER_CYCLE", &config_int, FIELD(images_per_cycle), "5", 1, 1000000, .help = "Most images one interval removes, those not used for longest." },
+	FLAG("ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", untracked_image_cleanup, "false", "Remove images, too, that no task ever had or that were loaded from a file, smallest first."),
+	TIME("NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE", untracked_image_min_age_ms, "1h", 0, 0, OUTSIDE_DEFAULT, "How long those stay."),
+	TEXT("ECS_EXCLUDE_UNTRACKED_IMAGE", image_exclusions, NULL, "Images that are never removed: names, set apart by commas."),
 
 	/* telemetry and local servers */
 	FLAG("ECS_DISABLE_METRICS", metrics_disabled, "false", "Do not report CPU and memory."),
@@ -131,6 +138,8 @@ const struct config_key config_keys[] = {
 	/* ours */
 	PATH("ECS_RUN_DIR", run_dir, "/run/ecs", "Sockets, locks and what must not survive a boot."),
 	PATH("ECS_IMAGE_DIR", image_dir, NULL, "Image store; images in the data directory's parent, /var/lib/ecs/images, when unset."),
+	{ "ECS_IMAGE_DISK_HIGH_PERCENT", &config_int, FIELD(image_high_percent), "85", 1, 100, OUTSIDE_CLAMP, .help = "When more of the bytes or inodes of the image store's disk is used, images that no task has are removed at once, whatever their age and number. 100: never." },
+	{ "ECS_IMAGE_DISK_LOW_PERCENT", &config_int, FIELD(image_low_percent), "80", 1, 100, OUTSIDE_CLAMP, .help = "How far that goes." },
 	{ "ECS_BRIDGE_NAME", &config_ifname, FIELD(bridge_name), "ecs0", .help = "Bridge of the containers." },
 	{ "ECS_BRIDGE_SUBNET", &config_subnet, FIELD(bridge_subnet), "172.30.0.0/16", 16, 28, .help = "Network of the bridge." },
 	{ "ECS_CGROUP_PARENT", &config_group, FIELD(cgroup_parent), "/ecs", .help = "Control group of all tasks; with systemd on cgroup v2 it is in the unit <name>-tasks.service." },
@@ -161,14 +170,7 @@ const struct config_key config_keys[] = {
 	NOT_HERE("ECS_ENABLE_CONTAINER_METADATA", "this version writes no metadata file"),
 	NOT_HERE("ECS_HOST_DATA_DIR", "the agent is in no container: ECS_DATADIR is the host's"),
 	NOT_HERE("DOCKER_HOST", "there is no Docker"),
-	NOT_HERE("ECS_DISABLE_IMAGE_CLEANUP", "this version does not remove images by itself"),
-	NOT_HERE("ECS_IMAGE_CLEANUP_INTERVAL", "this version does not remove images by itself"),
-	NOT_HERE("ECS_IMAGE_MINIMUM_CLEANUP_AGE", "this version does not remove images by itself"),
-	NOT_HERE("NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE", "there are no other images in the store"),
-	NOT_HERE("ECS_NUM_IMAGES_DELETE_PER_CYCLE", "this version does not remove images by itself"),
 	NOT_HERE("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", "there are no other containers"),
-	NOT_HERE("ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", "this version does not remove images by itself"),
-	NOT_HERE("ECS_EXCLUDE_UNTRACKED_IMAGE", "this version does not remove images by itself"),
 	NOT_HERE("ECS_TASK_METADATA_RPS_LIMIT", "this version does not serve task metadata"),
 	NOT_HERE("ECS_DISABLE_TASK_METADATA_AZ", "this version does not serve task metadata"),
 	NOT_HERE("ECS_AUDIT_LOGFILE", "this version serves no credentials to audit"),

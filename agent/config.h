@@ -72,6 +72,11 @@ struct config {
 
 	/* cleanup */
 	int64_t task_cleanup_wait_ms, task_cleanup_jitter_ms;
+	bool image_cleanup_disabled, untracked_image_cleanup;
+	int64_t image_cleanup_interval_ms, image_min_age_ms, untracked_image_min_age_ms;
+	int64_t images_per_cycle;
+	char *image_exclusions; /* names, set apart by commas */
+	int64_t image_high_percent, image_low_percent;
 
 	/* telemetry */
 	bool metrics_disabled;

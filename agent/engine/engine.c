@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/image-cleanup.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/report.h"
 #include "agent/store/store.h"
@@ -525,7 +526,9 @@ static int add_sources(struct engine *e, struct err *err)
 	(void) sd_event_source_set_description(e->pass, "engine-pass");
 	(void) sd_event_source_set_description(e->teardown, "engine-teardown");
 	k = slots_start(e, err);
-	return k < 0 ? k : cleanup_start(e, err);
+	if (k == 0)
+		k = cleanup_start(e, err);
+	return k < 0 ? k : image_cleanup_start(e, &e->image_cleanup, err);
 }
 
 int engine_new(const struct engine_params *p, struct engine **ret, struct err *err)
@@ -576,6 +579,7 @@ struct engine *engine_free(struct engine *e)
 		engine_drop_task(e, e->n_tasks - 1);
 	pulls_free(e);
 	volumes_free(e);
+	(void) image_cleanup_free(e->image_cleanup);
 	free(e->tasks);
 	(void) image_store_close(e->images);
 	free(e->run_dir);

@@ -22,6 +22,7 @@ struct pull;
 struct volume;
 struct container_volumes;
 struct mount_list;
+struct image_cleanup;
 
 /* One per container, for as long as the engine has it. */
 struct container_run {
@@ -82,6 +83,7 @@ struct engine {
 	struct pull *pulls;           /* owned list */
 	struct volume *volumes;       /* owned list: those with something mounted, or to be */
 	char *volumes_dir, *volume_program; /* owned */
+	struct image_cleanup *image_cleanup; /* owned; NULL: none is wanted */
 	size_t slots_used, slots_max, cpus; /* starts at a time */
 	bool slot_wanted;             /* somebody waits for one */
 	bool room;                    /* host resources became free: ask the waiting tasks again */

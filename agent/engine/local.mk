@@ -20,6 +20,8 @@ engine_sources = \
 	agent/engine/holder.h \
 	agent/engine/image-check.c \
 	agent/engine/image-check.h \
+	agent/engine/image-cleanup.c \
+	agent/engine/image-cleanup.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
 	agent/engine/mounts.c \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/engine/image-check.h"
+#include "agent/engine/image-cleanup.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/registry-auth.h"
 #include "common/clock.h"
@@ -46,13 +47,23 @@ void pulls_set_digest(struct container *c, const char *digest)
 	c->run->save = true;
 }
 
-static void take_image(struct container *c, const struct image *image)
+/* False when clean-up was faster: then the image has to be pulled again. */
+static bool take_image(struct container *c, const struct image *image)
 {
+	_cleanup_(err_done) struct err err = {};
+	int k = image_store_use(c->run->engine->images, image->id, &err);
+
+	if (k == IMAGE_E_NOT_FOUND)
+		return false;
+	if (k < 0)
+		container_log(LOG_WARN, c, "Failed to note the use of '%s', going on: %s", c->image,
+			      err_text(&err));
 	pulls_set_digest(c, image->digest);
 	(void) strdup_to(&c->image_id, image->id);
 	container_set_busy(c, BUSY_NOTHING);
 	c->run->save = true;
 	container_set_known(c, CONTAINER_PULLED);
+	return true;
 }
 
 int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
@@ -76,8 +87,7 @@ int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
 	/* An image that was loaded from a file was never pulled. */
 	if (b == PULL_ONCE && !image->digest)
 		return 0;
-	take_image(c, image);
-	return 1;
+	return take_image(c, image);
 }
 
 /* ---- waiting ---- */
@@ -165,6 +175,16 @@ static void on_resolved(struct pull *p, const char *digest)
 	}
 }
 
+static void pull_again(struct container *c)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	if (pulls_join(c->run->engine, c, &err) == 0)
+		return;
+	container_set_busy(c, BUSY_NOTHING);
+	container_fail(c, "CannotPullContainerError", "%s", err_text(&err));
+}
+
 static void on_done(struct container *c, const struct image_pull_event *ev)
 {
 	note_pull_end(c);
@@ -175,7 +195,8 @@ static void on_done(struct container *c, const struct image_pull_event *ev)
 	else
 		container_log(LOG_INFO, c, "Image '%s' of '%s' is %s", c->image, c->name,
 			      ev->from_cache ? "at hand" : "pulled");
-	take_image(c, ev->image);
+	if (!take_image(c, ev->image))
+		pull_again(c);
 }
 
 static const char *error_name(enum image_pull_failure f)
@@ -231,6 +252,8 @@ static void on_event(struct image_pull *child, struct image_pull_event *ev, void
 		return;
 	p->ended = true;
 	unlink_pull(p);
+	image_cleanup_check_disk(e->image_cleanup, ev->failure == IMAGE_PULL_E_NO_SPACE &&
+							   ev->type == IMAGE_PULL_FAILED);
 	while (p->n_waiting > 0) {
 		struct container *c = p->waiting[--p->n_waiting];
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "runtime/image/prune.h"
 #include "runtime/image/pull.h"
 #include "runtime/image/report.h"
 
@@ -18,6 +19,8 @@ struct options {
 	int64_t inactivity_timeout_ms;
 	char *unpacker_program; /* owned */
 	struct report report;
+	struct prune_params prune;
+	char **keep; /* owned */
 	char **args; /* NULL-terminated */
 	int n_args;
 };
@@ -26,4 +29,6 @@ int command_pull(struct options *o, struct image_store *store, struct err *err);
 int command_load(struct options *o, struct image_store *store, struct err *err);
 int command_ls(struct options *o, struct image_store *store, struct err *err);
 int command_rm(struct options *o, struct image_store *store, struct err *err);
+int command_prune(struct options *o, struct image_store *store, struct err *err);
+int command_du(struct options *o, struct image_store *store, struct err *err);
 int command_inspect(struct options *o, struct image_store *store, struct err *err);

@@ -31,6 +31,8 @@ static const char usage_text[] =
 	"  ls                    list what is in the store\n"
 	"  inspect REFERENCE|ID  show one image as JSON\n"
 	"  rm REFERENCE|ID...    remove references, and what only they needed\n"
+	"  prune                 remove images without a reference, and what killed pulls left\n"
+	"  du                    how much of the disk each image takes, and shares\n"
 	"\n"
 	"  --store DIR           the store (default " IMAGE_STORE_DIR_DEFAULT ")\n"
 	"  --behavior WHEN       pull: default, always, once or prefer-cached\n"
@@ -39,6 +41,14 @@ static const char usage_text[] =
 	"  --password-stdin      … with the password on standard input\n"
 	"  --plain-http          no TLS (a registry on this machine needs no such option)\n"
 	"  --timeout SECONDS     give up when nothing arrives for so long (default 60)\n"
+	"  --all                 prune: every image that no container has\n"
+	"  --tracked             prune: those that containers had and a registry has\n"
+	"  --untracked SECONDS   prune --tracked: the others, too, once pulled so long ago\n"
+	"  --min-age SECONDS     prune: only images pulled so long ago\n"
+	"  --limit N             prune: at most so many images, least recently used first\n"
+	"  --keep REFERENCE|ID   prune: but not this one; may be repeated\n"
+	"  --pressure HIGH:LOW   prune: when more than HIGH % of the disk is used, go on to LOW %\n"
+	"  --dry-run             prune: only say what would go\n"
 	"  --json                one JSON object per line\n"
 	"  --quiet               only ids, no progress\n"
 	"  --help, --version\n";
@@ -50,7 +60,8 @@ static const struct command {
 } commands[] = {
 	{ "pull", command_pull, 1, 1 },       { "load", command_load, 1, 1 },
 	{ "ls", command_ls, 0, 0 },           { "rm", command_rm, 1, INT_MAX },
-	{ "inspect", command_inspect, 1, 1 },
+	{ "inspect", command_inspect, 1, 1 }, { "prune", command_prune, 0, 0 },
+	{ "du", command_du, 0, 0 },
 };
 
 enum option_id {
@@ -62,6 +73,14 @@ enum option_id {
 	OPT_CREDENTIALS_FD,
 	OPT_PLAIN_HTTP,
 	OPT_TIMEOUT,
+	OPT_ALL,
+	OPT_TRACKED,
+	OPT_UNTRACKED,
+	OPT_MIN_AGE,
+	OPT_LIMIT,
+	OPT_KEEP,
+	OPT_PRESSURE,
+	OPT_DRY_RUN,
 	OPT_JSON,
 	OPT_QUIET,
 	OPT_HELP,
@@ -77,6 +96,14 @@ static const struct option long_options[] = {
 	{ "credentials-fd", required_argument, NULL, OPT_CREDENTIALS_FD },
 	{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "all", no_argument, NULL, OPT_ALL },
+	{ "tracked", no_argument, NULL, OPT_TRACKED },
+	{ "untracked", required_argument, NULL, OPT_UNTRACKED },
+	{ "min-age", required_argument, NULL, OPT_MIN_AGE },
+	{ "limit", required_argument, NULL, OPT_LIMIT },
+	{ "keep", required_argument, NULL, OPT_KEEP },
+	{ "pressure", required_argument, NULL, OPT_PRESSURE },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -154,6 +181,70 @@ static int parse_timeout(struct options *o, const char *text, struct err *err)
 	return 0;
 }
 
+static int parse_number(const char *option, const char *text, int64_t max, int64_t *ret,
+			struct err *err)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoll(text, &end, 10);
+	if (errno || *end || end == text || *ret < 0 || *ret > max)
+		return err_set(err, EINVAL, "%s: '%.20s' is not within 0..%lld", option, text,
+			       (long long) max);
+	return 0;
+}
+
+static int parse_age(const char *option, const char *text, int64_t *ret_ms, struct err *err)
+{
+	int k = parse_number(option, text, 100LL * 366 * 86400, ret_ms, err);
+
+	*ret_ms *= MSEC_PER_SEC;
+	return k;
+}
+
+static int parse_pressure(struct options *o, const char *text, struct err *err)
+{
+	int n = 0;
+
+	if (sscanf(text, "%3d:%3d%n", &o->prune.high_percent, &o->prune.low_percent, &n) != 2 ||
+	    text[n] || o->prune.low_percent < 0 || o->prune.high_percent > 100 ||
+	    o->prune.low_percent > o->prune.high_percent)
+		return err_set(err, EINVAL,
+			       "--pressure: '%.20s' is not HIGH:LOW with 0 <= LOW <= HIGH <= 100",
+			       text);
+	return 0;
+}
+
+static int take_prune_option(struct options *o, int id, const char *value, struct err *err)
+{
+	struct prune_params *p = &o->prune;
+
+	switch (id) {
+	case OPT_ALL:
+		p->what = PRUNE_ALL;
+		return 0;
+	case OPT_TRACKED:
+		p->what = PRUNE_TRACKED;
+		return 0;
+	case OPT_UNTRACKED:
+		p->untracked = true;
+		return parse_age("--untracked", value, &p->untracked_min_age_ms, err);
+	case OPT_MIN_AGE:
+		return parse_age("--min-age", value, &p->min_age_ms, err);
+	case OPT_LIMIT:
+		return parse_number("--limit", value, 1000000, &p->max_images, err);
+	case OPT_KEEP:
+		return strv_append(&o->keep, value) < 0 ? err_set(err, ENOMEM, "--keep") : 0;
+	case OPT_PRESSURE:
+		return parse_pressure(o, value, err);
+	case OPT_DRY_RUN:
+		p->dry_run = true;
+		return 0;
+	default:
+		return err_set(err, EINVAL, "unknown option, or one without its value; see --help");
+	}
+}
+
 /* Returns 0, or -errno; ends the program for --help and --version. */
 static int take_option(struct options *o, int id, const char *value, struct err *err)
 {
@@ -190,7 +281,7 @@ static int take_option(struct options *o, int id, const char *value, struct err 
 		(void) printf("ecs-image %s (%s)\n", PACKAGE_VERSION, GIT_HASH);
 		exit(0);
 	default:
-		return err_set(err, EINVAL, "unknown option, or one without its value; see --help");
+		return take_prune_option(o, id, value, err);
 	}
 }
 
@@ -295,7 +386,8 @@ static void end_with_the_reader(void)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .store_dir = IMAGE_STORE_DIR_DEFAULT };
+	struct options o = { .store_dir = IMAGE_STORE_DIR_DEFAULT,
+			     .prune = { .high_percent = 100, .low_percent = 100 } };
 	_cleanup_(err_done) struct err err = {};
 	const struct command *command = NULL;
 	int code;
@@ -311,6 +403,7 @@ int main(int argc, char **argv)
 		end_with_the_reader();
 	code = run(command, &o);
 	free(o.unpacker_program);
+	(void) strv_free(o.keep);
 	free(o.username);
 	if (o.password)
 		explicit_bzero(o.password, strlen(o.password));

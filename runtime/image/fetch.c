@@ -189,6 +189,7 @@ static int fetch_content(struct fetch *f, const struct manifest *m, struct err *
 				 .registry = f->registry,
 				 .unpacker_program = f->p->unpacker_program,
 				 .fetch_locks = -EBADF };
+	_cleanup_(closep) int lock = -EBADF; /* against removal, until the references stand */
 	const struct fetch_layers layers = { .env = &env,
 					     .blobs = m->items,
 					     .n_blobs = m->n_items,
@@ -201,6 +202,9 @@ static int fetch_content(struct fetch *f, const struct manifest *m, struct err *
 	if (k == 0)
 		k = image_document_decode(buf_str(&c.req.body), c.req.body.len, &doc, err);
 	registry_call_done(&c);
+	if (k == 0)
+		k = store_lock(f->p->store, &lock, STORE_LOCK_USE, m->config.digest, false, true,
+			       err);
 	if (k == 0)
 		k = fetch_layers(&layers, err);
 	(void) unpacker_stop(env.unpacker);

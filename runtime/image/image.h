@@ -14,6 +14,7 @@
  *                             names the layer directories, holds the runtime configuration
  *   refs/HEX.json             one reference: HEX is the SHA-256 of the canonical reference text
  *   pins/NAME                 holds an image id: that image is in use and is not removed
+ *   used/HEX                  empty: when a container last had the image whose id is HEX (its time)
  *   locks/fetch, locks/use    one byte per digest is locked (open file description locks), so that
  *                             a layer is fetched once at a time and not removed under a pull
  *   tmp/NAME/                 work in progress, flock()ed by its owner; the next run removes the
@@ -110,7 +111,14 @@ int image_store_list(struct image_store *store, image_fn on_image, void *userdat
  */
 int image_store_pin(struct image_store *store, const char *name, const char *id, struct err *err);
 
-/* Absent is fine. */
+/*
+ * Says that a container is about to be made from image @id, so that clean-up leaves it alone until
+ * it is pinned. Returns 0, IMAGE_E_NOT_FOUND when the image was removed meanwhile, or a negative
+ * errno.
+ */
+int image_store_use(struct image_store *store, const char *id, struct err *err);
+
+/* Absent is fine. The image counts as used until now. */
 int image_store_unpin(struct image_store *store, const char *name, struct err *err);
 
 /* Calls @on_pin for every pin, so that the owner can drop those of things that are gone. */

@@ -27,6 +27,7 @@ struct load {
 	struct layer_env env;
 	char *tmp; /* owned: an archive is taken apart here */
 	int tmp_fd;
+	int use_lock; /* of the images, until their references stand */
 	size_t loaded;
 
 	/* docker save: the files of the layers, parallel to the blobs of the image at hand. */
@@ -44,6 +45,7 @@ static void load_done(struct load *l)
 		(void) fs_remove_tree(l->p->store->fd, l->tmp, NULL);
 	free(l->tmp);
 	(void) safe_close(l->tmp_fd);
+	(void) safe_close(l->use_lock);
 }
 
 /* Names in a layout are the writer's: they stay beneath it, whatever its symbolic links say. */
@@ -194,8 +196,10 @@ static int take_layers(struct load *l, const struct descriptor *blobs, size_t n,
 					.feed = feed_layer,
 					.userdata = l };
 
+	int k = store_lock(l->p->store, &l->use_lock, STORE_LOCK_USE, id, false, true, err);
+
 	l->blobs = blobs;
-	return fetch_layers(&f, err);
+	return k < 0 ? k : fetch_layers(&f, err);
 }
 
 /* The manifest at @digest, or the one for our platform when that is an index. */
@@ -480,6 +484,7 @@ int load_images(const struct load_params *p, struct err *err)
 		.p = p,
 		.dir_fd = -EBADF,
 		.tmp_fd = -EBADF,
+		.use_lock = -EBADF,
 		.env = { .store = p->store,
 			 .unpacker_program = p->unpacker_program,
 			 .fetch_locks = -EBADF },

@@ -6,6 +6,7 @@ libruntime_a_SOURCES += \
 	runtime/image/manifest.c runtime/image/manifest.h \
 	runtime/image/failure.h \
 	runtime/image/login.c runtime/image/login.h \
+	runtime/image/prune.c runtime/image/prune.h \
 	runtime/image/pull.c runtime/image/pull.h \
 	runtime/image/reference.c runtime/image/reference.h \
 	runtime/image/store.c runtime/image/store.h \
@@ -15,6 +16,7 @@ ecs_image_SOURCES = \
 	runtime/image/ecs-image.c \
 	runtime/image/assemble.c \
 	runtime/image/command.c runtime/image/command.h \
+	runtime/image/command-prune.c \
 	runtime/image/explain.c runtime/image/explain.h \
 	runtime/image/fetch.c runtime/image/fetch.h \
 	runtime/image/http.c runtime/image/http.h \

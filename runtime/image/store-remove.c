@@ -12,7 +12,7 @@
 #include "common/strv.h"
 #include "runtime/image/reference.h"
 
-static int layer_digest(struct image_store *s, const char *name, char **ret)
+static int layer_digest(struct image_store *s, const char *name, char **ret, int64_t *ret_size)
 {
 	_cleanup_(freep) char *path = path_join("layers/%s.json", name), *text = NULL;
 	_cleanup_(json_decrefp) json_t *obj = NULL;
@@ -22,6 +22,7 @@ static int layer_digest(struct image_store *s, const char *name, char **ret)
 	    json_parse(text, len, &obj, NULL) < 0 ||
 	    !digest_is_valid(json_get_string(obj, "digest", "")))
 		return -EBADMSG;
+	*ret_size = json_get_int(obj, "size", 0);
 	return strdup_to(ret, json_get_string(obj, "digest", NULL));
 }
 
@@ -30,15 +31,20 @@ static int remove_layer_if_unused(struct image_store *s, const char *name, struc
 {
 	_cleanup_(freep) char *digest = NULL;
 	_cleanup_(closep) int lock = -EBADF;
+	int64_t size = 0;
 	int k;
 
-	if (layer_digest(s, name, &digest) == 0) {
+	if (layer_digest(s, name, &digest, &size) == 0) {
 		k = store_lock(s, &lock, STORE_LOCK_USE, digest, true, false, err);
 		if (k != 0)
 			return k < 0 ? k : 0;
 	}
 	k = store_layer_is_named(s, name, err);
-	return k != 0 ? MIN(k, 0) : store_discard_layer(s, name, err);
+	if (k != 0)
+		return MIN(k, 0);
+	k = store_discard_layer(s, name, err);
+	s->freed_bytes += k == 0 ? size : 0;
+	return k;
 }
 
 struct layer_set {
@@ -62,9 +68,26 @@ static int add_layers_of(const char *id, void *userdata, struct err *err)
 	return 0;
 }
 
-/* Removes every layer that no image names: those of the image just removed, and those of pulls that
- * never came to their end. */
-static int sweep_layers(struct image_store *s, struct err *err)
+/* Marks of use of images that are gone. Whoever sets one now finds the record gone, too. */
+static void sweep_marks(struct image_store *s)
+{
+	int fd = openat(s->fd, "used", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d)
+		(void) safe_close(fd);
+	while (d && (e = readdir(d))) {
+		_cleanup_(freep) char *record = path_join("images/sha256/%s.json", e->d_name);
+
+		if (e->d_name[0] != '.' && record && faccessat(s->fd, record, F_OK, 0) < 0 &&
+		    errno == ENOENT)
+			(void) unlinkat(dirfd(d), e->d_name, 0);
+	}
+}
+
+/* The layers of the image just removed, and those of pulls that never came to their end. */
+int store_sweep(struct image_store *s, struct err *err)
 {
 	_cleanup_(json_decrefp) json_t *names = json_object();
 	struct layer_set set = { s, names };
@@ -81,6 +104,8 @@ static int sweep_layers(struct image_store *s, struct err *err)
 		if (e->d_name[0] != '.' && strlen(e->d_name) == STORE_LAYER_NAME_MAX - 1 &&
 		    !json_object_get(names, e->d_name))
 			k = remove_layer_if_unused(s, e->d_name, err);
+	if (k == 0)
+		sweep_marks(s);
 	return k;
 }
 
@@ -98,17 +123,6 @@ static int search_pin(const char *name, const char *id, void *userdata, struct e
 	return 0;
 }
 
-static int refuse_pinned(struct image_store *s, const char *id, struct err *err)
-{
-	struct pin_search q = { .id = id };
-	int k = image_store_list_pins(s, search_pin, &q, err);
-
-	if (k == 0 && q.name)
-		k = err_set(err, EBUSY, "image %.19s is in use by '%s'", id, q.name);
-	free(q.name);
-	return k;
-}
-
 struct removal {
 	struct image_store *store;
 	const char *id;
@@ -116,9 +130,44 @@ struct removal {
 	char **refs;            /* of the image: what is to go */
 	bool kept;              /* another reference keeps the image */
 	bool tagged;            /* another tag of the repository keeps its digests */
+	bool if_unused;         /* since used_at */
+	const struct timespec *used_at;
 	void (*on_removed)(const char *what, void *userdata);
 	void *userdata;
 };
+
+/* Whether a container got the image since the removal was decided on. */
+static bool was_used(const struct removal *r)
+{
+	struct timespec now;
+	int k = store_last_used(r->store, r->id, &now, NULL);
+
+	if (k == IMAGE_E_NOT_FOUND)
+		return r->used_at != NULL;
+	return k < 0 || !r->used_at || now.tv_sec != r->used_at->tv_sec ||
+	       now.tv_nsec != r->used_at->tv_nsec;
+}
+
+/* A pull holds this until its references stand. *ret_lock: holds new pulls of it off. */
+static int refuse_pulled(const struct removal *r, int *ret_lock, struct err *err)
+{
+	int k = store_lock(r->store, ret_lock, STORE_LOCK_USE, r->id, true, false, err);
+
+	return k > 0 ? err_set(err, EBUSY, "image %.19s is being pulled", r->id) : k;
+}
+
+static int refuse_busy(const struct removal *r, struct err *err)
+{
+	struct pin_search q = { .id = r->id };
+	int k = image_store_list_pins(r->store, search_pin, &q, err);
+
+	if (k == 0 && q.name)
+		k = err_set(err, EBUSY, "image %.19s is in use by '%s'", r->id, q.name);
+	if (k == 0 && r->if_unused && was_used(r))
+		k = err_set(err, EBUSY, "image %.19s came into use", r->id);
+	free(q.name);
+	return k;
+}
 
 static void tell(struct removal *r, const char *verb, const char *what)
 {
@@ -128,24 +177,25 @@ static void tell(struct removal *r, const char *verb, const char *what)
 		r->on_removed(line, r->userdata);
 }
 
+/*
+ * The record goes first, so that whoever wants the image from now on is told that it is gone; who
+ * came just before shows in pins and marks, and then the record comes back. References last: with
+ * none of them an image could not be found again.
+ */
 static int delete_image(struct removal *r, struct err *err)
 {
 	_cleanup_(json_decrefp) json_t *record = NULL;
 	char path[128];
-	int k = store_get_record(r->store, r->id, &record, NULL);
+	int k = store_get_record(r->store, r->id, &record, NULL), busy = 0;
 
 	(void) snprintf(path, sizeof(path), "images/sha256/%s.json", r->id + 7);
 	if (unlinkat(r->store->fd, path, 0) < 0 && errno != ENOENT)
 		return err_set_errno(err, errno, "remove image '%s'", r->id);
-	if (k != 0)
-		return sweep_layers(r->store, err); /* it was damaged: nobody can use it */
-	k = refuse_pinned(r->store, r->id, err);    /* pinned between the check and the unlink? */
-	if (k < 0) {
+	if (k == 0) /* else it was damaged, and nobody could use it */
+		busy = refuse_busy(r, err);
+	if (busy < 0)
 		(void) store_put_record(r->store, r->id, record, NULL);
-		return k;
-	}
-	tell(r, "deleted", r->id);
-	return sweep_layers(r->store, err);
+	return busy;
 }
 
 /* Which references of the image go along, and whether one stays. */
@@ -187,18 +237,26 @@ static int add_digests(const struct store_ref *ref, void *userdata, struct err *
 
 static int run_removal(struct removal *r, struct err *err)
 {
+	_cleanup_(closep) int lock = -EBADF;
 	int k = store_each_ref(r->store, weigh_ref, r, err);
 
 	if (k == 0 && r->repository && !r->tagged)
 		k = store_each_ref(r->store, add_digests, r, err);
 	if (k == 0 && !r->kept)
-		k = refuse_pinned(r->store, r->id, err);
+		k = refuse_pulled(r, &lock, err);
+	if (k == 0 && !r->kept)
+		k = refuse_busy(r, err);
+	if (k == 0 && !r->kept)
+		k = delete_image(r, err);
 	for (size_t i = 0; k == 0 && i < strv_length(r->refs); i++) {
 		k = store_remove_ref(r->store, r->refs[i], err);
 		if (k == 0)
 			tell(r, "untagged", r->refs[i]);
 	}
-	return k == 0 && !r->kept ? delete_image(r, err) : k;
+	if (k < 0 || r->kept)
+		return k;
+	tell(r, "deleted", r->id);
+	return store_sweep(r->store, err);
 }
 
 static int remove_by_reference(struct removal *r, const char *text, struct err *err)
@@ -256,6 +314,16 @@ int store_remove(struct image_store *s, const char *reference,
 		if (k == 0 && id)
 			k = remove_by_id(&r, id, err);
 	}
+	(void) strv_free(r.refs);
+	return k;
+}
+
+int store_remove_unused(struct image_store *s, const char *id, const struct timespec *used_at,
+			struct err *err)
+{
+	struct removal r = { .store = s, .if_unused = true, .used_at = used_at };
+	int k = remove_by_id(&r, id, err);
+
 	(void) strv_free(r.refs);
 	return k;
 }

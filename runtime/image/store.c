@@ -25,8 +25,8 @@ struct image_store *image_store_close(struct image_store *store)
 
 static int make_folders(int fd, const char *dir, struct err *err)
 {
-	static const char *const folders[] = { "layers", "images", "images/sha256", "refs", "pins",
-					       "locks",  "tmp" };
+	static const char *const folders[] = { "layers", "images", "images/sha256", "refs",
+					       "pins",   "locks",  "tmp",           "used" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
@@ -57,7 +57,7 @@ int image_store_open(const char *dir, struct image_store **ret, struct err *err)
 	}
 	if (s->fd < 0)
 		return err_set_errno(err, errno, "open image store '%s'", dir);
-	if (faccessat(s->fd, "tmp", F_OK, 0) < 0) {
+	if (faccessat(s->fd, "used", F_OK, 0) < 0) {
 		k = make_folders(s->fd, dir, err);
 		if (k < 0)
 			return k;
@@ -425,6 +425,52 @@ static bool pin_name_is_valid(const char *name)
 	return n > 0 && n <= 200 && name[n] == '\0' && *name != '.';
 }
 
+static bool has_record(struct image_store *store, const char *id)
+{
+	char path[128];
+
+	(void) snprintf(path, sizeof(path), "images/sha256/%s.json", id + 7);
+	return faccessat(store->fd, path, F_OK, 0) == 0;
+}
+
+static int touch_used(struct image_store *store, const char *id, int flags)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[128];
+
+	(void) snprintf(path, sizeof(path), "used/%s", id + 7);
+	fd = openat(store->fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	return fd < 0 || futimens(fd, NULL) < 0 ? -errno : 0;
+}
+
+int store_last_used(struct image_store *s, const char *id, struct timespec *ret, struct err *err)
+{
+	struct stat st;
+	char path[128];
+
+	(void) snprintf(path, sizeof(path), "used/%s", id + 7);
+	if (fstatat(s->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT
+			       ? IMAGE_E_NOT_FOUND
+			       : err_set_errno(err, errno, "image store '%s': %s", s->dir, path);
+	*ret = st.st_mtim;
+	return 0;
+}
+
+/* The mark is made before the record is looked for; a removal looks the other way round. */
+int image_store_use(struct image_store *store, const char *id, struct err *err)
+{
+	int k;
+
+	if (!digest_is_valid(id))
+		return err_set(err, EINVAL, "image id '%.100s': not sha256: and 64 digits", id);
+	k = touch_used(store, id, O_CREAT);
+	if (k < 0)
+		return err_set_errno(err, -k, "image store '%s': note the use of an image",
+				     store->dir);
+	return has_record(store, id) ? 0 : IMAGE_E_NOT_FOUND;
+}
+
 /*
  * The pin is written before the record is looked at again; a removal takes the record away before
  * it looks at the pins. So at least one of the two notices the other.
@@ -432,7 +478,6 @@ static bool pin_name_is_valid(const char *name)
 int image_store_pin(struct image_store *store, const char *name, const char *id, struct err *err)
 {
 	_cleanup_(freep) char *path = NULL;
-	char record[128];
 	int k;
 
 	if (!pin_name_is_valid(name))
@@ -445,8 +490,8 @@ int image_store_pin(struct image_store *store, const char *name, const char *id,
 	k = fs_write_file_volatile(store->fd, path, id, strlen(id), 0600, err);
 	if (k < 0)
 		return k;
-	(void) snprintf(record, sizeof(record), "images/sha256/%s.json", id + 7);
-	if (faccessat(store->fd, record, F_OK, 0) == 0)
+	(void) touch_used(store, id, O_CREAT);
+	if (has_record(store, id))
 		return 0;
 	(void) unlinkat(store->fd, path, 0);
 	return IMAGE_E_NOT_FOUND;
@@ -454,12 +499,14 @@ int image_store_pin(struct image_store *store, const char *name, const char *id,
 
 int image_store_unpin(struct image_store *store, const char *name, struct err *err)
 {
-	_cleanup_(freep) char *path = path_join("pins/%s", name);
+	_cleanup_(freep) char *path = path_join("pins/%s", name), *id = NULL;
 
 	if (!path)
 		return err_set(err, ENOMEM, "unpin image");
 	if (!pin_name_is_valid(name))
 		return err_set(err, EINVAL, "pin name '%.64s': not 1 to 200 of A-Za-z0-9_.-", name);
+	if (fs_read_file(store->fd, path, 128, &id, NULL, NULL) == 0 && digest_is_valid(id))
+		(void) touch_used(store, id, 0);
 	if (unlinkat(store->fd, path, 0) < 0 && errno != ENOENT)
 		return err_set_errno(err, errno, "unpin '%s'", name);
 	return 0;

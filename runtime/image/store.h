@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "common/err.h"
 #include "runtime/image/image.h"
@@ -21,6 +22,7 @@ enum {
 struct image_store {
 	char *dir; /* owned; absolute */
 	int fd;
+	int64_t freed_bytes; /* of the layers removed through it */
 };
 
 /* What one reference stands for. Strings are owned. */
@@ -42,6 +44,9 @@ int store_remove_ref(struct image_store *s, const char *reference, struct err *e
 
 typedef int (*store_ref_fn)(const struct store_ref *ref, void *userdata, struct err *err);
 int store_each_ref(struct image_store *s, store_ref_fn fn, void *userdata, struct err *err);
+
+/* When a container last had image @id. IMAGE_E_NOT_FOUND: none ever had. */
+int store_last_used(struct image_store *s, const char *id, struct timespec *ret, struct err *err);
 
 /* Calls @fn with the id of every image record. */
 typedef int (*store_id_fn)(const char *id, void *userdata, struct err *err);
@@ -89,7 +94,8 @@ int store_discard_layer(struct image_store *s, const char *name, struct err *err
 /* Notes that the file system was synced after the layer was committed. */
 int store_settle_layer(struct image_store *s, const char *digest, struct err *err);
 
-/* Locks of one byte per digest; released by closing the descriptor. */
+/* Locks of one byte per digest (of a layer, or of an image that is on its way); released by closing
+ * the descriptor. */
 enum store_lock { STORE_LOCK_FETCH, STORE_LOCK_USE };
 
 /* Returns 0, 1 when somebody else holds it (only with !@wait), or a negative errno. */
@@ -112,3 +118,13 @@ void store_collect(struct image_store *s);
 int store_remove(struct image_store *s, const char *reference,
 		 void (*on_removed)(const char *what, void *userdata), void *userdata,
 		 struct err *err);
+
+/*
+ * The same for image @id, but only when nobody used it since @used_at (NULL: not even once); else
+ * -EBUSY. What stands in the way is noticed at any moment: the image is then there as before.
+ */
+int store_remove_unused(struct image_store *s, const char *id, const struct timespec *used_at,
+			struct err *err);
+
+/* Removes the layers that no image names and no pull counts on, and marks of images that are gone. */
+int store_sweep(struct image_store *s, struct err *err);

@@ -99,6 +99,10 @@ static void set_config(void)
 		.start_timeout_ms = 30000,
 		.pull_behavior = PULL_PREFER_CACHED,
 		.image_pull_inactivity_ms = 5000,
+		.image_cleanup_interval_ms = 3600000,
+		.images_per_cycle = 5,
+		.image_high_percent = 100, /* the host's disk is none of our business */
+		.image_low_percent = 100,
 		.task_cleanup_wait_ms = 3600000,
 		.data_dir = path_join("%s/data", world.top),
 		.run_dir = path_join("%s/run", world.top),

@@ -2,6 +2,7 @@
 UNIT_TESTS += \
 	tests/unit/runtime/image/test-inflate \
 	tests/unit/runtime/image/test-manifest \
+	tests/unit/runtime/image/test-prune \
 	tests/unit/runtime/image/test-pull \
 	tests/unit/runtime/image/test-reference \
 	tests/unit/runtime/image/test-store
@@ -20,3 +21,5 @@ tests_unit_runtime_image_test_reference_SOURCES = tests/unit/runtime/image/test-
 tests_unit_runtime_image_test_reference_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_store_SOURCES = tests/unit/runtime/image/test-store.c
 tests_unit_runtime_image_test_store_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_prune_SOURCES = tests/unit/runtime/image/test-prune.c
+tests_unit_runtime_image_test_prune_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
