@@ -401,6 +401,7 @@ struct config *config_free(struct config *c)
 	for (size_t i = 0; i < c->n_notes; i++)
 		free(c->notes[i].text);
 	free(c->notes);
+	gpu_inventory_done(&c->gpus);
 	free(c);
 	return NULL;
 }

@@ -16,6 +16,7 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "runtime/gpu/gpu.h"
 
 enum pull_behavior { PULL_DEFAULT, PULL_ALWAYS, PULL_ONCE, PULL_PREFER_CACHED };
 
@@ -56,6 +57,10 @@ struct config {
 	int64_t task_pids_limit; /* 0: none */
 	bool privileged_disabled;
 	bool selinux_capable, apparmor_capable;
+	bool gpu_support;
+	char *nvidia_runtime;      /* "nvidia", or the path of its hook */
+	struct gpu_inventory gpus; /* no setting: what gpu_support found at the start */
+	char *gpu_root;            /* no setting: for tests; NULL: "" */
 	char **logging_drivers; /* strv */
 	char **volume_plugin_capabilities; /* strv */
 	bool shared_volume_match;

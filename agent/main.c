@@ -138,10 +138,22 @@ static int print_attributes(const struct config *c)
 	return EXIT_OK;
 }
 
+/* Without them the host is still good for all other tasks. */
+static void find_gpus(struct config *c)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	if (c->gpu_support && gpu_inventory_read("", &c->gpus, &err) < 0)
+		log_warn("ECS_ENABLE_GPU_SUPPORT: Failed to read what GPUs there are, going on "
+			 "without: %s",
+			 err_text(&err));
+}
+
 static int with_config(const struct options *o, struct config *config)
 {
 	_cleanup_(config_freep) struct config *c = config;
 
+	find_gpus(c);
 	if (o->print_config)
 		config_print(c, stdout, o->json);
 	else if (o->health_check)

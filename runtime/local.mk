@@ -4,6 +4,7 @@ libruntime_a_SOURCES =
 RUNTIME_LIBS = libruntime.a $(COMMON_LIBS) $(CGROUP_LIBS) $(NFTABLES_LIBS) $(NLROUTE_LIBS) $(SECCOMP_LIBS)
 
 include runtime/cgroup/local.mk
+include runtime/gpu/local.mk
 include runtime/image/local.mk
 include runtime/logs/local.mk
 include runtime/net/local.mk

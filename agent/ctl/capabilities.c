@@ -143,6 +143,17 @@ static int add_custom(const struct config *c, json_t *list)
 	return bad;
 }
 
+static int add_gpu_driver(const struct config *c, json_t *list)
+{
+	char name[160];
+
+	if (!c->gpu_support || !c->gpus.driver_version)
+		return 0;
+	(void) snprintf(name, sizeof(name), B "nvidia-driver-version.%.100s",
+			c->gpus.driver_version);
+	return add(list, name, NULL) | add(list, B "gpu-driver-version", c->gpus.driver_version);
+}
+
 static const char *go_architecture(void)
 {
 #if defined(__x86_64__)
@@ -165,6 +176,7 @@ int capabilities_build(const struct config *config, const struct host_facts *fac
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].holds(config))
 			bad |= add(list, capabilities[i].name, NULL);
+	bad |= add_gpu_driver(config, list);
 	if (config->external)
 		bad |= add(list, B "external", NULL);
 	bad |= add(list, "ecs.os-type", "linux");

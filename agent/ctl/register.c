@@ -222,6 +222,16 @@ static json_t *tags_build(const struct config *c)
 	return list;
 }
 
+static json_t *devices_build(char *const *gpus)
+{
+	json_t *list = json_array();
+
+	for (; gpus && *gpus; gpus++)
+		(void) json_array_append_new(list,
+					     json_pack("{s:s, s:s}", "id", *gpus, "type", "GPU"));
+	return list;
+}
+
 int register_build(const struct register_input *in, json_t **ret, json_t **ret_attributes,
 		   struct err *err)
 {
@@ -241,6 +251,9 @@ int register_build(const struct register_input *in, json_t **ret, json_t **ret_a
 	if (body && in->saved_arn)
 		(void) json_object_set_new(body, "containerInstanceArn",
 					   json_string(in->saved_arn));
+	if (body && in->config->gpu_support)
+		(void) json_object_set_new(body, "platformDevices",
+					   devices_build(in->config->gpus.ids));
 	if (body && in->config->n_instance_tags)
 		(void) json_object_set_new(body, "tags", tags_build(in->config));
 	if (!body)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct demand admission_demand(const struct task *t)
 {
@@ -81,6 +82,39 @@ static void mark_ports(struct ledger *l, const struct task *t, bool taken)
 		}
 }
 
+/* Its place among the host's, -1: not one of them. */
+static int gpu_index(const struct ledger *l, const char *id)
+{
+	for (int i = 0; l->gpus && l->gpus[i]; i++)
+		if (strcmp(l->gpus[i], id) == 0)
+			return i;
+	return -1;
+}
+
+/* The first of the task's GPUs that is not the host's (@taken: that another task has). */
+static const char *find_gpu(const struct ledger *l, const struct task *t, bool taken)
+{
+	for (size_t i = 0; i < t->n_containers; i++)
+		for (char **s = t->containers[i].docker.gpus; s && *s; s++) {
+			int n = gpu_index(l, *s);
+
+			if (taken ? n >= 0 && (l->gpus_used >> n & 1) : n < 0)
+				return *s;
+		}
+	return NULL;
+}
+
+static void mark_gpus(struct ledger *l, const struct task *t, bool taken)
+{
+	for (size_t i = 0; i < t->n_containers; i++)
+		for (char **s = t->containers[i].docker.gpus; s && *s; s++) {
+			int n = gpu_index(l, *s);
+			uint64_t bit = n < 0 ? 0 : UINT64_C(1) << n;
+
+			l->gpus_used = taken ? l->gpus_used | bit : l->gpus_used & ~bit;
+		}
+}
+
 static int lack(int answer, char **ret, const char *fmt, ...) _printf_(3, 4);
 
 static int lack(int answer, char **ret, const char *fmt, ...)
@@ -103,6 +137,7 @@ static int check_never(struct ledger *l, const struct task *t, const struct dema
 		       char **ret_lack)
 {
 	const struct port_binding *b = find_port(l, t, is_reserved);
+	const char *gpu = find_gpu(l, t, false);
 
 	if (l->bounded && d->cpu > l->cpu_total)
 		return lack(ADMISSION_NEVER, ret_lack,
@@ -115,6 +150,8 @@ static int check_never(struct ledger *l, const struct task *t, const struct dema
 	if (b)
 		return lack(ADMISSION_NEVER, ret_lack, "host port %u/%s is reserved on this host",
 			    b->host_port, proto_name(b));
+	if (gpu)
+		return lack(ADMISSION_NEVER, ret_lack, "task gpu %s not found in host gpus", gpu);
 	return 0;
 }
 
@@ -124,6 +161,7 @@ int admission_take(struct ledger *l, const struct task *t, char **ret_lack)
 	int64_t cpu_free = MAX(l->cpu_total - l->cpu_used, 0);
 	int64_t memory_free_mib = MAX(l->memory_total_mib - l->memory_used_mib, 0);
 	const struct port_binding *b;
+	const char *gpu;
 	int k = check_never(l, t, &d, ret_lack);
 
 	if (k != 0)
@@ -140,6 +178,9 @@ int admission_take(struct ledger *l, const struct task *t, char **ret_lack)
 	if (b)
 		return lack(ADMISSION_WAIT, ret_lack, "host port %u/%s is taken", b->host_port,
 			    proto_name(b));
+	gpu = find_gpu(l, t, true);
+	if (gpu)
+		return lack(ADMISSION_WAIT, ret_lack, "GPU %s is taken", gpu);
 	admission_force(l, t);
 	return 0;
 }
@@ -151,6 +192,7 @@ void admission_force(struct ledger *l, const struct task *t)
 	l->cpu_used += d.cpu;
 	l->memory_used_mib += d.memory_mib;
 	mark_ports(l, t, true);
+	mark_gpus(l, t, true);
 }
 
 void admission_release(struct ledger *l, const struct task *t)
@@ -160,4 +202,5 @@ void admission_release(struct ledger *l, const struct task *t)
 	l->cpu_used -= d.cpu;
 	l->memory_used_mib -= d.memory_mib;
 	mark_ports(l, t, false);
+	mark_gpus(l, t, false);
 }

@@ -13,6 +13,8 @@ struct ledger {
 	int64_t cpu_total, memory_total_mib;
 	int64_t cpu_used, memory_used_mib;
 	uint64_t tcp[1024], udp[1024]; /* one bit per host port that a task has */
+	char *const *gpus;             /* ids of this host's, borrowed; NULL: none */
+	uint64_t gpus_used;            /* one bit per GPU that a task has */
 	const struct port_list *reserved_tcp, *reserved_udp; /* borrowed; NULL: none */
 };
 

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "agent/engine/health.h"
+#include "agent/engine/gpus.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/links.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/payload.h"
 #include "common/fs.h"
@@ -41,6 +43,7 @@ struct bundle {
 	struct spec_mount *mounts; /* owned, strings borrowed but for etc_paths */
 	size_t n_mounts;
 	char *etc_paths[ETC_FILES];  /* owned */
+	struct links links;
 	char **paths;                /* owned: sources and options of the others */
 	struct spec_rlimit *rlimits; /* owned */
 	size_t n_rlimits;
@@ -59,6 +62,7 @@ static void bundle_done(struct bundle *b)
 	free(b->mounts);
 	for (size_t i = 0; i < ETC_FILES; i++)
 		free(b->etc_paths[i]);
+	links_done(&b->links);
 	b->paths = strv_free(b->paths);
 	free(b->rlimits);
 }
@@ -79,25 +83,39 @@ static int env_set(char ***env, const char *key, const char *value)
 	return strv_append(env, entry);
 }
 
-/* Strongest last: defaults, image, task definition. HOME comes from the runtime. */
+static int env_set_all(char ***env, char *const *from)
+{
+	int k = 0;
+
+	for (; k == 0 && from && *from; from++) {
+		_cleanup_(freep) char *key = strndup(*from, strcspn(*from, "="));
+
+		if (!key)
+			return -ENOMEM;
+		if ((*from)[strlen(key)] == '=')
+			k = env_set(env, key, *from + strlen(key) + 1);
+	}
+	return k;
+}
+
+/* Strongest last: defaults, links, image, task definition. HOME comes from the runtime. */
 static int merge_env(const struct container *c, const struct image *image, struct bundle *b)
 {
+	_cleanup_(freep) char *gpus = gpus_visible(c);
 	int k = env_set(&b->env, "PATH", DEFAULT_PATH);
 
 	if (k == 0)
 		k = env_set(&b->env, "HOSTNAME", b->hostname);
 	if (k == 0 && c->terminal)
 		k = env_set(&b->env, "TERM", "xterm");
-	for (char **s = image->config.env; k == 0 && s && *s; s++) {
-		_cleanup_(freep) char *key = strndup(*s, strcspn(*s, "="));
-
-		if (!key)
-			return -ENOMEM;
-		if ((*s)[strlen(key)] == '=')
-			k = env_set(&b->env, key, *s + strlen(key) + 1);
-	}
+	if (k == 0)
+		k = env_set_all(&b->env, b->links.env);
+	if (k == 0)
+		k = env_set_all(&b->env, image->config.env);
 	for (size_t i = 0; k == 0 && i < c->n_environment; i++)
 		k = env_set(&b->env, c->environment[i].key, c->environment[i].value);
+	if (k == 0 && gpus)
+		k = env_set(&b->env, "NVIDIA_VISIBLE_DEVICES", gpus);
 	return k;
 }
 
@@ -140,6 +158,8 @@ static int write_etc_files(const struct container *c, const struct bundle *b, st
 		.hostname = b->hostname,
 		.domainname = c->domainname && *c->domainname ? c->domainname : NULL,
 		.extra_hosts = c->extra_hosts,
+		.links = b->links.hosts,
+		.n_links = b->links.n_hosts,
 		.dns = c->dns && *c->dns ? c->dns : NULL,
 		.dns_search = c->dns_search && *c->dns_search ? c->dns_search : NULL,
 		.dns_options = c->dns_options && *c->dns_options ? c->dns_options : NULL,
@@ -331,6 +351,7 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 		.unconfined_seccomp = c->unconfined_seccomp,
 	};
 	_cleanup_(docker_scratch_freep) struct docker_scratch *scratch = NULL;
+	_cleanup_(gpus_scratch_done) struct gpus_scratch gpus = {};
 	struct holder_paths shared;
 	_cleanup_(json_decrefp) json_t *spec = NULL;
 	_cleanup_(freep) char *text = NULL, *path = path_join("%s/config.json", b->run_dir);
@@ -338,6 +359,8 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 
 	if (k == 0)
 		k = holder_join(c, &s, &shared, err);
+	if (k == 0)
+		k = gpus_apply(c, &s, &gpus, err);
 	if (k < 0)
 		return k;
 	set_network(c, &s);
@@ -365,6 +388,9 @@ static int make(struct container *c, const struct image *image, struct bundle *b
 	    0)
 		return err->code == ENOENT ? err_set(err, ENOENT, "No command specified")
 					   : -err->code;
+	k = links_make(c, &b->links, err);
+	if (k < 0)
+		return k;
 	choose_hostname(c, b);
 	if (merge_env(c, image, b) < 0)
 		return err_set(err, ENOMEM, "merge environment");

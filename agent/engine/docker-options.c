@@ -347,6 +347,10 @@ int docker_settle_task(struct task *t, struct err *err)
 			c->docker.pid = t->pid_mode;
 		if (t->ipc_mode != NAMESPACE_DEFAULT)
 			c->docker.ipc = t->ipc_mode;
+		if (c->links && *c->links && c->network_mode != NETWORK_BRIDGE)
+			return err_set(err, ENOTSUP,
+				       "containers[%zu]: links: there are none in network mode %s",
+				       i, network_mode_name(c->network_mode));
 		if (c->docker.network_disabled) {
 			c->network_mode = NETWORK_NONE;
 			c->n_ports = 0;
@@ -495,6 +499,7 @@ void docker_options_done(struct docker_options *o)
 	(void) strv_free(o->masked_paths);
 	(void) strv_free(o->readonly_paths);
 	(void) strv_free(o->selinux_options);
+	(void) strv_free(o->gpus);
 	free(o->cpuset_cpus);
 	free(o->cpuset_mems);
 	free(o->apparmor_profile);

@@ -545,6 +545,7 @@ int engine_new(const struct engine_params *p, struct engine **ret, struct err *e
 	e->http = p->http;
 	e->callbacks = p->callbacks;
 	e->next_sequence = 1;
+	e->ledger.gpus = p->config->gpus.ids;
 	e->ledger.reserved_tcp = &p->config->reserved_ports;
 	e->ledger.reserved_udp = &p->config->reserved_ports_udp;
 	k = make_paths(e, err);

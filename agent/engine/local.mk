@@ -16,6 +16,8 @@ engine_sources = \
 	agent/engine/engine.h \
 	agent/engine/health.c \
 	agent/engine/health.h \
+	agent/engine/gpus.c \
+	agent/engine/gpus.h \
 	agent/engine/holder.c \
 	agent/engine/holder.h \
 	agent/engine/image-check.c \
@@ -24,6 +26,8 @@ engine_sources = \
 	agent/engine/image-cleanup.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
+	agent/engine/links.c \
+	agent/engine/links.h \
 	agent/engine/mounts.c \
 	agent/engine/mounts.h \
 	agent/engine/payload-depends.c \

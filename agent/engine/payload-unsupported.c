@@ -36,13 +36,11 @@ static bool never_restarts(const json_t *v)
 
 static const struct row rows[] = {
 	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
-	{ PAYLOAD_TASK, "associations", NULL },
 	{ PAYLOAD_TASK, "proxyConfiguration", NULL },
 	{ PAYLOAD_TASK, "attachments", NULL },
 	{ PAYLOAD_TASK, "roleCredentials", NULL },
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
 
-	{ PAYLOAD_CONTAINER, "links", NULL },
 	{ PAYLOAD_CONTAINER, "volumesFrom", NULL },
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "secrets", NULL },

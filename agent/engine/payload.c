@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/engine/gpus.h"
 #include "common/digest.h"
 #include "common/strv.h"
 
@@ -334,6 +335,8 @@ int payload_decode_task(const json_t *obj, struct task **ret, struct err *err)
 		k = finish_container(t, i, err);
 	if (k == 0)
 		k = settle_network_mode(t, err);
+	if (k == 0)
+		k = gpus_decode(obj, t, err);
 	if (k == 0)
 		k = docker_settle_task(t, err);
 	if (k < 0)

@@ -153,6 +153,17 @@ static int add_annotations(const struct container_spec *s, json_t *spec, struct 
 	return 0;
 }
 
+static int add_hook(const char *path, json_t *spec)
+{
+	const char *slash = strrchr(path, '/');
+
+	return json_object_set_new(
+		spec, "hooks",
+		json_pack("{s:[{s:s, s:[s, s], s:[s]}]}", "prestart", "path", path, "args",
+			  slash ? slash + 1 : path, "prestart", "env",
+			  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+}
+
 static int check_paths(const struct container_spec *s, struct err *err)
 {
 	if (!s->rootfs || !spec_path_is_clean(s->rootfs))
@@ -203,6 +214,8 @@ int spec_build(const struct container_spec *s, json_t **ret, struct err *err)
 	if (s->hostname && s->utsns != SPEC_NS_HOST &&
 	    json_object_set_new(spec, "hostname", json_string(s->hostname)) < 0)
 		return err_set(err, EINVAL, "config.json: hostname: not valid UTF-8");
+	if (s->prestart_hook && add_hook(s->prestart_hook, spec) < 0)
+		return err_set(err, ENOMEM, "config.json: hooks");
 	k = add_annotations(s, spec, err);
 	if (k < 0)
 		return err_wrap(err, "config.json");

@@ -100,6 +100,8 @@ struct container_spec {    /* all pointers borrowed */
 	int64_t shm_size_bytes;    /* 0: 64 MiB */
 	int oom_score_adj;
 	bool unconfined_seccomp; /* privileged containers are, too */
+	const char
+		*prestart_hook; /* called with "prestart" before the process starts; NULL: none */
 	const char *apparmor_profile, *selinux_label, *mount_label; /* NULL: none */
 };
 

@@ -493,8 +493,6 @@ static void what_cannot_be_is_refused_with_its_reason(void **state _unused_)
 	}
 }
 
-/* ---- namespaces of the task ---- */
-
 static const struct task *task_of(const char *arn)
 {
 	for (size_t i = 0; i < engine_task_count(world.engine); i++)
@@ -502,6 +500,152 @@ static const struct task *task_of(const char *arn)
 			return engine_task_at(world.engine, i);
 	return NULL;
 }
+
+/* ---- links ---- */
+
+static void a_link_gives_names_and_variables(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0), *text = NULL;
+	const json_t *r;
+
+	assert_true(
+		asprintf(&text,
+			 "{\"tasks\":[{\"arn\":\"%s\",\"family\":\"f\",\"version\":\"1\","
+			 "\"desiredStatus\":\"RUNNING\",\"containers\":["
+			 "{\"name\":\"web\",\"image\":\"" IMAGE "\",\"essential\":true,"
+			 "\"links\":[\"db:data-base\"],\"environment\":{\"DATA_BASE_ENV_B\":"
+			 "\"mine\"},\"command\":[\"sh\",\"-ec\","
+			 "\"env; cat /etc/hosts; [ $DATA_BASE_NAME = /web/data-base ]; "
+			 "[ $DATA_BASE_ENV_A = 1 ]; [ $DATA_BASE_ENV_B = mine ]; "
+			 "[ -z \\\"$DATA_BASE_ENV_PATH\\\" ]; "
+			 "a=$DATA_BASE_PORT_80_TCP_ADDR; [ $DATA_BASE_PORT = udp://$a:53 ]; "
+			 "[ $DATA_BASE_PORT_80_TCP = tcp://$a:80 ]; "
+			 "[ $DATA_BASE_PORT_53_UDP_PROTO = udp ]; "
+			 "for n in data-base db storage; do grep \\\"^$a.$n$\\\" /etc/hosts; done; "
+			 "for i in 1 2 3 4 5 6 7 8 9; do "
+			 "wget -q -O - http://data-base/passwd && exit 5; sleep 0.2; done\"]},"
+			 "{\"name\":\"db\",\"image\":\"" IMAGE "\",\"essential\":false,"
+			 "\"environment\":{\"A\":\"1\",\"B\":\"2\"},"
+			 "\"dockerConfig\":{\"config\":\"{\\\"Hostname\\\":\\\"storage\\\"}\"},"
+			 "\"portMappings\":[{\"containerPort\":80},{\"containerPort\":53,"
+			 "\"protocol\":\"udp\"}],\"command\":[\"httpd\",\"-f\",\"-p\",\"80\","
+			 "\"-h\",\"/etc\"]}]}]}",
+			 arn) > 0);
+	assert_int_equal(world_payload(text), 0);
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	if (json_get_int(world_container(r, 0), "exitCode", -1) != 5)
+		print_log(0);
+	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 5);
+}
+
+/* ---- GPUs ---- */
+
+static void make_file(const char *path, const char *text, mode_t mode)
+{
+	assert_int_equal(fs_write_file_volatile(AT_FDCWD, path, text, strlen(text), mode, NULL), 0);
+}
+
+/* A driver that knows two GPUs, and a hook that leaves a mark of having been asked. */
+static void make_gpus(char *const ids[])
+{
+	_cleanup_(freep) char *root = path_join("%s/gpus", world.top), *hook = NULL, *text = NULL;
+
+	for (int i = 0; ids[i]; i++) {
+		_cleanup_(freep) char *dir =
+			path_join("%s/proc/driver/nvidia/gpus/0000:0%d:00.0", root, i);
+		_cleanup_(freep) char *file = path_join("%s/information", dir);
+		_cleanup_(freep) char *node = path_join("%s/dev/nvidia%d", root, 7 - i);
+		_cleanup_(freep) char *dev = path_join("%s/dev", root), *information = NULL;
+
+		assert_true(asprintf(&information,
+				     "Model: \t Test\nGPU UUID: \t %s\nDevice Minor: \t %d\n",
+				     ids[i], 7 - i) > 0);
+		assert_int_equal(fs_mkdir_p(dir, 0755, NULL), 0);
+		assert_int_equal(fs_mkdir_p(dev, 0755, NULL), 0);
+		make_file(file, information, 0644);
+		assert_int_equal(mknod(node, S_IFCHR | 0666, makedev(1, 3)), 0);
+	}
+	hook = path_join("%s/hook", root);
+	assert_true(asprintf(&text, "#!/bin/sh\ncat >%s/state; echo \"$@\" >%s/said\n", root,
+			     root) > 0);
+	make_file(hook, text, 0755);
+	assert_int_equal(chmod(hook, 0755), 0);
+	world.config.gpu_root = TAKE_PTR(root);
+	world.config.nvidia_runtime = TAKE_PTR(hook);
+	world.config.gpus.ids = (char **) ids;
+}
+
+static void run_gpu(int n, const char *id, const char *script)
+{
+	_cleanup_(freep) char *arn = arn_of(n), *text = NULL;
+
+	assert_true(
+		asprintf(&text,
+			 "{\"tasks\":[{\"arn\":\"%s\",\"desiredStatus\":\"RUNNING\","
+			 "\"associations\":[{\"name\":\"%s\",\"type\":\"gpu\","
+			 "\"containers\":[\"main\"],\"content\":{\"encoding\":\"base64\","
+			 "\"value\":\"\"}}],\"containers\":[{\"name\":\"main\",\"image\":\"" IMAGE
+			 "\",\"essential\":true,\"stopTimeout\":1,\"command\":[\"sh\",\"-c\","
+			 "\"%s\"]}]}]}",
+			 arn, id, script) > 0);
+	assert_int_equal(world_payload(text), 0);
+}
+
+static void a_gpu_comes_with_its_nodes_and_the_hook(void **state _unused_)
+{
+	static char one[] = "GPU-one", two[] = "GPU-two";
+	static char *ids[] = { one, two, NULL };
+	_cleanup_(freep) char *first_arn = arn_of(0), *second = arn_of(1), *third = arn_of(2),
+			      *said = NULL, *text = NULL;
+	const json_t *r;
+
+	world_end_agent();
+	make_gpus(ids);
+	world_start_agent();
+	said = path_join("%s/said", world.config.gpu_root);
+	run_gpu(0, "GPU-one",
+		"[ $NVIDIA_VISIBLE_DEVICES = GPU-one ] && [ -c /dev/nvidia7 ] && "
+		"[ ! -e /dev/nvidia6 ] && : >/dev/nvidia7 && touch /ready && sleep 1000");
+	assert_non_null(world_wait(first_arn, "RUNNING", PATIENCE_MS));
+	assert_int_equal(fs_read_file(AT_FDCWD, said, 64, &text, NULL, NULL), 0);
+	assert_string_equal(text, "prestart\n");
+	run_gpu(1, "GPU-one", "exit 6"); /* it waits for the GPU of the first */
+	run_gpu(2, "GPU-nine", "true");
+	r = world_wait(third, "STOPPED", PATIENCE_MS);
+	assert_non_null(strstr(json_get_string(r, "reason", ""),
+			       "task gpu GPU-nine not found in host gpus"));
+	assert_string_equal(task_of(second)->waiting_for, "GPU GPU-one is taken");
+	assert_int_equal(engine_stop_task(world.engine, first_arn, NULL, NULL, NULL), 0);
+	r = world_wait(second, "STOPPED", PATIENCE_MS);
+	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 6);
+	world.config.gpus.ids = NULL;
+	free(world.config.nvidia_runtime);
+	world.config.nvidia_runtime = NULL;
+}
+
+static void without_the_hook_a_gpu_is_refused(void **state _unused_)
+{
+	static char one[] = "GPU-one";
+	static char *ids[] = { one, NULL };
+	_cleanup_(freep) char *arn = arn_of(0);
+	const json_t *r;
+
+	world_end_agent();
+	world.config.gpus.ids = ids;
+	world.config.nvidia_runtime = strdup("/nowhere/hook");
+	world_start_agent();
+	run_gpu(0, "GPU-one", "true");
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_non_null(strstr(complaint_of(r), "nvidia-container-runtime-hook is not installed"));
+	world.config.gpus.ids = NULL;
+	free(world.config.nvidia_runtime);
+	world.config.nvidia_runtime = NULL;
+	free(world.config.gpu_root);
+	world.config.gpu_root = NULL;
+}
+
+/* ---- namespaces of the task ---- */
 
 /* "one" writes a file of shared memory and stays; "two" ends well when it finds it, and "one" too. */
 static void run_sharing(const char *arn, const char *modes, const char *two)
@@ -603,6 +747,9 @@ int main(void)
 		with_agent(what_confines_can_be_tightened_and_lifted),
 		with_agent(the_process_finds_what_was_said),
 		with_agent(a_large_environment_arrives_whole),
+		with_agent(a_link_gives_names_and_variables),
+		with_agent(a_gpu_comes_with_its_nodes_and_the_hook),
+		with_agent(without_the_hook_a_gpu_is_refused),
 		with_agent(containers_of_a_task_share_its_namespaces),
 		with_agent(a_shared_ipc_namespace_leaves_the_others_alone),
 		with_agent(the_task_ends_with_the_holder_of_its_namespaces),
