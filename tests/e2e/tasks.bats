@@ -157,12 +157,11 @@ teardown() { lab_report; }
 }
 
 @test "what this build cannot do is refused by name" {
-	register refused '[
-		{"name":"main","image":"IMAGE","memory":32,"essential":true,"links":["other"]},
-		{"name":"other","image":"IMAGE","memory":32,"essential":true}]'
+	register refused '[{"name":"main","image":"IMAGE","memory":32,"essential":true,
+		"dockerSecurityOptions":["credentialspec:file://x"]}]'
 	arn=$(run_task refused)
 	until_status "$arn" STOPPED
-	[[ $(describe "$arn" '.stoppedReason + (.containers[0].reason // "")') == *links* ]]
+	[[ $(describe "$arn" '.stoppedReason + (.containers[0].reason // "")') == *credentialspec* ]]
 }
 
 @test "what this agent does not advertise is not placed on it" {
