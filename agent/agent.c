@@ -27,8 +27,6 @@
 #include "common/log.h"
 #include "common/strv.h"
 
-#define META_EC2_INSTANCE "ec2-instance-id"
-
 void agent_stop(struct agent *a, int code)
 {
 	(void) sd_event_exit(a->loop, code);
@@ -270,7 +268,7 @@ static void go_on(struct agent *a)
 static int note_instance(struct agent *a, const char *id, struct err *err)
 {
 	_cleanup_(freep) char *saved = NULL;
-	int r = store_get_meta(a->store, META_EC2_INSTANCE, &saved, err);
+	int r = store_get_meta(a->store, STORE_EC2_INSTANCE, &saved, err);
 
 	if (r < 0 || (saved && strcmp(saved, id) == 0))
 		return r;
@@ -278,7 +276,7 @@ static int note_instance(struct agent *a, const char *id, struct err *err)
 		log_warn("This is instance '%s', the state is of '%s': starting anew", id, saved);
 		r = store_clear(a->store, err);
 	}
-	return r < 0 ? r : store_put_meta(a->store, META_EC2_INSTANCE, id, err);
+	return r < 0 ? r : store_put_meta(a->store, STORE_EC2_INSTANCE, id, err);
 }
 
 static void on_identity(void *userdata, const struct imds_identity *id, const struct err *why)

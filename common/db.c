@@ -31,6 +31,7 @@ static int code_of(int sqlite_code)
 		return ENOSPC;
 	case SQLITE_NOMEM:
 		return ENOMEM;
+	case SQLITE_ERROR: /* our statements are right, so the tables are not those they are for */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return EBADMSG;

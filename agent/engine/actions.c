@@ -9,6 +9,7 @@
 #include "agent/engine/health.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/rebuild.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -194,7 +195,8 @@ static void start_with(struct container *c, const struct image *image)
 	struct engine *e = c->run->engine;
 	_cleanup_(err_done) struct err err = {};
 
-	if ((c->internal ? holder_make(c, &err) : bundle_make(c, image, &err)) < 0) {
+	if ((c->internal ? holder_make(c, &err) : bundle_make(c, image, &err)) < 0 ||
+	    rebuild_note(c, &err) < 0) {
 		container_fail_start(c, "CannotCreateContainerError", &err);
 		return;
 	}
@@ -565,8 +567,8 @@ void container_teardown(struct container *c)
 	}
 	CRASH_POINT(TEARDOWN_NETWORK_GONE);
 	c->run->prepared = false;
-	/* A shim that died left the runtime's own state behind, too. */
-	if (c->run->exit.type == SHIM_GONE && runc_forget(e->runc_root, c->id, &err) < 0)
+	/* A shim that died left the runtime's own state behind, perhaps after it wrote the exit down. */
+	if (runc_forget(e->runc_root, c->id, &err) < 0)
 		warn_left(c, "runtime state", &err);
 	if (rootfs_unmount(data_dir, &err) < 0)
 		warn_left(c, "root mount", &err);

@@ -63,6 +63,7 @@
 	X(CLEANUP_ROW_DELETED)                                                                     \
 	/* a start of the agent */                                                                 \
 	X(RESTORE_LOADED)                                                                          \
+	X(RESTORE_REBUILT)                                                                         \
 	X(RESTORE_ADOPTED)                                                                         \
 	X(RESTORE_BEGUN_AGAIN)                                                                     \
 	X(RESTORE_PORTS)                                                                           \

@@ -94,6 +94,8 @@ struct engine {
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
 		*trash; /* owned */
 	sd_event_source *trash_child;
+	sd_event_source *lingering; /* groups of nobody whose processes were killed */
+	int64_t lingering_ms;
 	bool trash_grew; /* while rm was at work */
 };
 

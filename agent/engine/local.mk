@@ -38,6 +38,8 @@ engine_sources = \
 	agent/engine/payload.c \
 	agent/engine/payload.h \
 	agent/engine/pulls.c \
+	agent/engine/rebuild.c \
+	agent/engine/rebuild.h \
 	agent/engine/reconcile.c \
 	agent/engine/reconcile.h \
 	agent/engine/registry-auth.c \

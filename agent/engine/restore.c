@@ -12,13 +12,17 @@
 
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/rebuild.h"
 #include "agent/store/store.h"
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/strv.h"
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/rootfs/rootfs.h"
 #include "runtime/runc/runc.h"
+
+enum { LINGERING_MIN_MS = 10, LINGERING_MAX_MS = 30000 };
 
 /* ---- loading ---- */
 
@@ -210,10 +214,24 @@ static struct container *container_by_id(const struct engine *e, const char *id)
 	return NULL;
 }
 
+static int on_lingering(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* What was killed takes a moment to die; what cannot be killed yet may take longer. */
+static void look_again(struct engine *e)
+{
+	e->lingering_ms = CLAMP(e->lingering_ms * 2, LINGERING_MIN_MS, LINGERING_MAX_MS);
+	e->lingering = sd_event_source_disable_unref(e->lingering);
+	if (sd_event_add_time_relative(e->loop, &e->lingering, CLOCK_MONOTONIC,
+				       (uint64_t) e->lingering_ms * USEC_PER_MSEC, 0, on_lingering,
+				       e) >= 0)
+		(void) sd_event_source_set_description(e->lingering, "engine-lingering");
+}
+
 static void collect_cgroups(struct engine *e)
 {
 	_cleanup_(strv_freep) char **names = NULL;
 	_cleanup_(err_done) struct err err = {};
+	bool left = false;
 
 	if (cgroup_list_tasks(&names, &err) < 0)
 		log_warn("Failed to list cgroups, going on: %s", err_text(&err));
@@ -221,14 +239,22 @@ static void collect_cgroups(struct engine *e)
 		const struct task *t = engine_find_task(e, *s);
 		_cleanup_(freep) char *path = NULL;
 
-		if (t && strcmp(t->id, *s) == 0 && t->known != TASK_STOPPED)
+		if (t && strcmp(t->id, *s) == 0 && t->known != TASK_STOPPED && t->n_containers > 0)
 			continue;
 		path = path_join("%s/%s", cgroup_parent(), *s);
 		log_info("Removing what is left of '%s'", *s);
-		if (path && cgroup_kill(path, &err) == 0)
-			(void) cgroup_task_remove(*s, &err);
+		left |= !path || cgroup_kill(path, &err) < 0 || cgroup_task_remove(*s, &err) < 0;
 		err_done(&err);
 	}
+	if (left)
+		look_again(e);
+}
+
+static int on_lingering(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	(void) s, (void) usec;
+	collect_cgroups(userdata);
+	return 0;
 }
 
 static void collect_namespaces(struct engine *e)
@@ -267,9 +293,16 @@ static void collect_run_dir(struct engine *e, const char *dir, const char *id)
 
 	if ((c && is_live(c)) || !path)
 		return;
-	(void) runc_forget(e->runc_root, id, NULL);
 	holder_unmount(path);
 	(void) fs_remove_tree(AT_FDCWD, path, NULL);
+}
+
+static void collect_runtime_state(struct engine *e, const char *dir, const char *id)
+{
+	const struct container *c = container_by_id(e, id);
+
+	if (!c || !is_live(c))
+		(void) runc_forget(dir, id, NULL);
 }
 
 static void collect_data_dir(struct engine *e, const char *dir, const char *id)
@@ -303,6 +336,7 @@ static void collect(struct engine *e)
 	if (e->net)
 		collect_namespaces(e);
 	each_entry(e->run_dir, collect_run_dir, e);
+	each_entry(e->runc_root, collect_runtime_state, e);
 	each_entry(e->data_dir, collect_data_dir, e);
 	volumes_restore(e);
 	if (image_store_list_pins(e->images, collect_pin, e, &err) < 0)
@@ -322,6 +356,10 @@ int engine_restore(struct engine *e, struct err *err)
 	if (k < 0)
 		return err_wrap(err, "load tasks");
 	CRASH_POINT(RESTORE_LOADED);
+	k = rebuild_tasks(e, err);
+	if (k < 0)
+		return err_wrap(err, "look through the containers' records");
+	CRASH_POINT(RESTORE_REBUILT);
 	for (size_t i = 0; k == 0 && i < e->n_tasks; i++)
 		k = find_task_again(e, e->tasks[i], rebooted, err);
 	if (k < 0)

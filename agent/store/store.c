@@ -63,6 +63,13 @@ static int open_checked(const char *path, struct db **ret, struct err *err)
 		k = db_exec(db, err, NULL, "PRAGMA cache_size = -256", "");
 	if (k == 0)
 		k = db_query(db, err, check_row, NULL, "PRAGMA quick_check(1)", "");
+	/* Its number says that these are there. */
+	if (k == 0)
+		k = db_query(db, err, NULL, NULL,
+			     "SELECT m.value, t.definition, c.bindings, o.body FROM metadata m,"
+			     " tasks t, containers c, outbox o WHERE m.key = '' AND t.arn = '' AND"
+			     " c.task_arn = t.arn AND o.task_arn = t.arn",
+			     "");
 	if (k < 0)
 		return k;
 	*ret = TAKE_PTR(db);
@@ -86,7 +93,7 @@ static int set_aside(const char *path, struct err *err)
 	}
 	log_error(
 		"State database '%s' is damaged; it is kept as '%s.damaged-%lld' and a new one is "
-		"begun: tasks of the old one are not known any more",
+		"begun: tasks whose containers were started are known again from their records",
 		path, path, now);
 	return 0;
 }
@@ -224,6 +231,17 @@ int store_get_meta(struct store *s, const char *key, char **ret_or_null, struct 
 
 	if (k == 0)
 		*ret_or_null = value;
+	return k;
+}
+
+int store_get_definition(struct store *s, const char *arn, char **ret_or_null, struct err *err)
+{
+	char *text = NULL;
+	int k = db_query(s->db, err, take_text, &text, "SELECT definition FROM tasks WHERE arn = ?",
+			 "t", arn);
+
+	if (k == 0)
+		*ret_or_null = text;
 	return k;
 }
 

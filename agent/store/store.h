@@ -49,6 +49,8 @@ int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
 
+#define STORE_EC2_INSTANCE "ec2-instance-id"
+
 /* Keys of metadata: "cluster-name", "container-instance-arn", "ec2-instance-id",
  * "task-manifest-seq-num", … */
 int store_get_meta(struct store *s, const char *key, char **ret_or_null, struct err *err);
@@ -64,6 +66,8 @@ int store_put_task(struct store *s, const struct task *t, const json_t *definiti
 /* The state half of a task or container. */
 int store_update_task(struct store *s, const struct task *t, struct err *err);
 int store_update_container(struct store *s, const struct container *c, struct err *err);
+/* The definition as it was put; *ret is NULL when there is no such row. Owned. */
+int store_get_definition(struct store *s, const char *arn, char **ret_or_null, struct err *err);
 int store_delete_task(struct store *s, const struct task *t, struct err *err);
 
 /*

@@ -7,7 +7,8 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health \
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends \
-	tests/integration/engine/test-image-cleanup
+	tests/integration/engine/test-image-cleanup \
+	tests/integration/engine/test-persistence
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c $(ENGINE_WORLD)
@@ -20,6 +21,9 @@ tests_integration_engine_test_crash_SOURCES = tests/integration/engine/test-cras
 tests_integration_engine_test_crash_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_volumes_SOURCES = tests/integration/engine/test-volumes.c $(ENGINE_WORLD)
 tests_integration_engine_test_volumes_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_persistence_SOURCES = tests/integration/engine/test-persistence.c $(ENGINE_WORLD) \
+	$(ENGINE_TOLD)
+tests_integration_engine_test_persistence_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 # The engine with its crash points in it; see agent/engine/crash.h.
 check_LIBRARIES = libcrash.a
 libcrash_a_SOURCES = $(engine_sources)

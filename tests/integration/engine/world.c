@@ -202,7 +202,10 @@ static void on_outbox(void *userdata, const char *arn)
 		else if (json_parse(body, strlen(body), &report, NULL) == 0)
 			(void) json_array_append_new(world.reports, report);
 		free(body);
-		(void) engine_outbox_source.done(world.engine, arn, id, true, NULL);
+		if (engine_outbox_source.done(world.engine, arn, id, true, NULL) == 0)
+			continue;
+		world.undelivered = true; /* it is still there, and comes again a little later */
+		break;
 	}
 }
 
@@ -288,6 +291,10 @@ void world_turn(int ms)
 	do
 		(void) sd_event_run(world.loop, 1000);
 	while (clock_mono_ms() < end);
+	if (!world.undelivered)
+		return;
+	world.undelivered = false;
+	(void) engine_outbox_source.each_task(world.engine, kick_task, NULL, NULL);
 }
 
 const json_t *world_report(const char *arn, const char *status)
@@ -345,9 +352,9 @@ bool world_is_clean(void)
 }
 
 /* The programs that run a container's life; a dead one that nobody waited for has no arguments. */
-static bool has_our_path(const char *pid)
+bool world_has_our_path(pid_t pid)
 {
-	_cleanup_(freep) char *path = path_join("/proc/%s/cmdline", pid), *text = NULL;
+	_cleanup_(freep) char *path = path_join("/proc/%d/cmdline", (int) pid), *text = NULL;
 	size_t len = 0;
 
 	return fs_read_file(AT_FDCWD, path, 1 << 16, &text, &len, NULL) == 0 &&
@@ -361,7 +368,8 @@ static size_t our_processes(void)
 	size_t n = 0;
 
 	while (d && (e = readdir(d)))
-		n += e->d_name[0] >= '1' && e->d_name[0] <= '9' && has_our_path(e->d_name);
+		n += e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+		     world_has_our_path((pid_t) strtol(e->d_name, NULL, 10));
 	return n;
 }
 
@@ -372,6 +380,25 @@ bool world_is_spotless(void)
 	       entries_below(world.config.data_dir, "trash") == 0 &&
 	       entries_below(world.config.image_dir, "pins") == 0 && our_processes() == 0 &&
 	       world_is_clean();
+}
+
+void world_print_leftovers(void)
+{
+	(void) shell(
+		"{ ls -d '%s'/containers/* '%s'/runc/* '%s'/netns/* '%s'/containers/* "
+		"'%s'/trash/* '%s'/pins/* /sys/fs/cgroup*/*%s/* /sys/fs/cgroup%s/*/ 2>/dev/null; "
+		"grep '%s/data' /proc/self/mountinfo; nft list table inet ecs | grep elements; "
+		"} | sed 's/^/# left: /'",
+		world.config.run_dir, world.config.run_dir, world.config.run_dir,
+		world.config.data_dir, world.config.data_dir, world.config.image_dir,
+		world.config.cgroup_parent, world.config.cgroup_parent, world.top);
+	for (size_t i = 0; world.engine && i < engine_task_count(world.engine); i++) {
+		const struct task *t = engine_task_at(world.engine, i);
+
+		printf("# left: %s is %s, %s was told\n", t->arn, task_status_name(t->known),
+		       task_status_name(t->sent));
+	}
+	(void) fflush(stdout);
 }
 
 bool world_gets_clean(void)

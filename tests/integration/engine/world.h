@@ -20,6 +20,7 @@ struct world {
 	struct store *store;
 	struct net *net;
 	struct engine *engine;
+	bool undelivered;                  /* an entry could not be taken out of the outbox */
 	json_t *reports;                   /* what went into the outbox, in order */
 	void (*deliver)(const char *body); /* takes the reports instead; NULL: nobody does */
 };
@@ -50,8 +51,14 @@ const json_t *world_container(const json_t *report, size_t i);
 /* Whether nothing is left of any container but rows and writable layers. */
 bool world_is_clean(void);
 
+/* Whether @pid is a program that was started for this world: a shim, a runtime, a pull. */
+bool world_has_our_path(pid_t pid);
+
 /* The same, and no process, writable layer, image pin or rubbish either: all tasks are removed. */
 bool world_is_spotless(void);
+
+/* For a test that fails: what is not gone. */
+void world_print_leftovers(void);
 
 /* Runs the loop until world_is_clean(). */
 bool world_gets_clean(void);
