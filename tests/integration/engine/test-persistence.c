@@ -104,8 +104,8 @@ static bool awaited_runs(void)
 {
 	const struct task *t = engine_find_task(world.engine, arn_of(awaited));
 
-	return t && t->known == TASK_RUNNING && told_marks_of(awaited) > 0 &&
-	       told_of(arn_of(awaited)).running;
+	return t && t->known == TASK_RUNNING && t->containers[0].pid > 0 &&
+	       told_marks_of(awaited) > 0 && told_of(arn_of(awaited)).running;
 }
 
 static bool awaited_stopped(void)

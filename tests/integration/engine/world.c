@@ -385,13 +385,12 @@ bool world_is_spotless(void)
 void world_print_leftovers(void)
 {
 	(void) shell(
-		"{ ls -d '%s'/containers/* '%s'/runc/* '%s'/netns/* '%s'/containers/* "
-		"'%s'/trash/* '%s'/pins/* /sys/fs/cgroup*/*%s/* /sys/fs/cgroup%s/*/ 2>/dev/null; "
-		"grep '%s/data' /proc/self/mountinfo; nft list table inet ecs | grep elements; "
-		"} | sed 's/^/# left: /'",
-		world.config.run_dir, world.config.run_dir, world.config.run_dir,
-		world.config.data_dir, world.config.data_dir, world.config.image_dir,
-		world.config.cgroup_parent, world.config.cgroup_parent, world.top);
+		"{ cd '%s'; ls -d run/*/* data/containers/* data/trash/* images/pins/* "
+		"/sys/fs/cgroup/*%s/* /sys/fs/cgroup%s/*/ 2>/dev/null; grep '%s/data' "
+		"/proc/self/mountinfo; nft list table inet ecs | grep elements; ps -eo "
+		"pid,ppid,stat,etimes,args | grep -F '%s' | grep -v grep; } | sed 's/^/# left: /'",
+		world.top, world.config.cgroup_parent, world.config.cgroup_parent, world.top,
+		world.top);
 	for (size_t i = 0; world.engine && i < engine_task_count(world.engine); i++) {
 		const struct task *t = engine_task_at(world.engine, i);
 
