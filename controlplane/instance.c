@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/gpu.h"
 #include "controlplane/instance_expr.h"
 #include "controlplane/param.h"
 #include "controlplane/store.h"
@@ -60,6 +61,8 @@ int instance_describe(struct controlplane *cp, json_t *doc, struct err *err)
 		k = take_ports(cp, arn, left, "PORTS", "tcp", err);
 	if (k == 0)
 		k = take_ports(cp, arn, left, "PORTS_UDP", "udp", err);
+	if (k == 0)
+		k = gpu_take_used(cp, arn, left, err);
 	if (k < 0)
 		return k;
 	take_from(left, "CPU", use.cpu);

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/gpu.h"
 #include "controlplane/instance.h"
 #include "controlplane/param.h"
 #include "controlplane/store.h"
@@ -277,7 +278,7 @@ int instance_register(struct controlplane *cp, const json_t *in, json_t **ret, s
 	json_t *attributes;
 
 	if (cluster_of_request(cp, in, cluster, e) < 0 || copy_resources(in, &resources, e) < 0 ||
-	    param_tags(in, &tags, e) < 0)
+	    gpu_register(in, resources, e) < 0 || param_tags(in, &tags, e) < 0)
 		return -1;
 	read_identity(cp, in, &id);
 	if (find_or_make(cp, in, cluster, &id, &doc, e) < 0 || set_version_info(in, doc, e) < 0)

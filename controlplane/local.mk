@@ -5,6 +5,7 @@ libcontrolplane_a_SOURCES = \
 	controlplane/cluster.c controlplane/cluster.h \
 	controlplane/controlplane.c controlplane/controlplane.h \
 	controlplane/expr.c controlplane/expr.h \
+	controlplane/gpu.c controlplane/gpu.h \
 	controlplane/instance.c controlplane/instance.h \
 	controlplane/instance_register.c \
 	controlplane/instance_expr.c controlplane/instance_expr.h \

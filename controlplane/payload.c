@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "controlplane/gpu.h"
 
 enum { CPU_UNITS = 1024 };
 
@@ -186,6 +187,14 @@ static bool add_service_name(json_t *out, const json_t *task)
 	       payload_put(out, "serviceName", json_string(group + 8));
 }
 
+static bool add_associations(json_t *out, const json_t *task)
+{
+	json_auto_t *list = gpu_associations(task);
+
+	return list &&
+	       (json_array_size(list) == 0 || json_object_set(out, "associations", list) == 0);
+}
+
 static bool add_identity(json_t *out, const struct payload_source *src, const char *network_mode)
 {
 	const char *def_arn = json_get_string(src->definition, "taskDefinitionArn", NULL);
@@ -208,6 +217,7 @@ static bool add_identity(json_t *out, const struct payload_source *src, const ch
 	       payload_put(out, "overrides", json_string("{}")) &&
 	       payload_copy(out, "pidMode", src->definition, "pidMode") &&
 	       payload_copy(out, "ipcMode", src->definition, "ipcMode") &&
+	       add_associations(out, src->task) &&
 	       payload_copy(out, "enableFaultInjection", src->definition, "enableFaultInjection") &&
 	       add_service_name(out, src->task);
 }

@@ -10,6 +10,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/gpu.h"
 #include "controlplane/instance.h"
 #include "controlplane/instance_expr.h"
 #include "controlplane/param.h"
@@ -29,10 +30,11 @@ static void set_number_text(json_t *obj, const char *key, int64_t value)
 }
 
 static json_t *new_container(struct controlplane *cp, const struct run *r, const json_t *def,
-			     const char *task_id, const char *task_arn)
+			     json_t *instance, const char *task_id, const char *task_arn)
 {
 	static const char *const sizes[] = { "memory", "memoryReservation" };
 	char arn[ARN_MAX], uuid[UUID_TEXT_MAX];
+	int64_t gpus;
 	json_t *c = json_pack("{s:s, s:s, s:s, s:s, s:s, s:[], s:s}", "containerArn",
 			      arn_container(cp, r->cluster, task_id, random_uuid(uuid), arn),
 			      "taskArn", task_arn, "name", json_get_string(def, "name", ""),
@@ -45,18 +47,22 @@ static json_t *new_container(struct controlplane *cp, const struct run *r, const
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
 		if (run_effective(r, def, sizes[i]) > 0)
 			set_number_text(c, sizes[i], run_effective(r, def, sizes[i]));
+	gpus = gpu_wanted(def, run_override(r, json_get_string(def, "name", "")));
+	if (gpus > 0)
+		(void) json_object_set_new(c, "gpuIds", gpu_give(instance, gpus));
 	return c;
 }
 
-static json_t *new_containers(struct controlplane *cp, const struct run *r, const char *task_id,
-			      const char *task_arn)
+static json_t *new_containers(struct controlplane *cp, const struct run *r, json_t *instance,
+			      const char *task_id, const char *task_arn)
 {
 	json_t *list = json_array();
 	const json_t *def;
 	size_t i;
 
 	json_array_foreach(json_object_get(r->td, "containerDefinitions"), i, def)
-		(void) json_array_append_new(list, new_container(cp, r, def, task_id, task_arn));
+		(void) json_array_append_new(
+			list, new_container(cp, r, def, instance, task_id, task_arn));
 	return list;
 }
 
@@ -86,7 +92,7 @@ static json_t *shown_attributes(const json_t *instance)
 		    : json_array();
 }
 
-static json_t *new_task(struct controlplane *cp, const struct run *r, const json_t *instance)
+static json_t *new_task(struct controlplane *cp, const struct run *r, json_t *instance)
 {
 	char id[ARN_ID_DIGITS + 1], arn[ARN_MAX], cluster_arn[ARN_MAX];
 	json_t *task;
@@ -100,11 +106,11 @@ static json_t *new_task(struct controlplane *cp, const struct run *r, const json
 		arn_cluster(cp, r->cluster, cluster_arn), "connectivity", "CONNECTED",
 		"connectivityAt", json_now(), "containerInstanceArn",
 		json_get_string(instance, "containerInstanceArn", ""), "containers",
-		new_containers(cp, r, id, arn), "createdAt", json_now(), "desiredStatus", "RUNNING",
-		"enableExecuteCommand", r->exec, "group", r->group, "healthStatus", "UNKNOWN",
-		"lastStatus", "PENDING", "launchType", "EC2", "overrides", shown_overrides(r),
-		"startedBy", r->started_by, "tags", r->tags, "taskArn", arn, "taskDefinitionArn",
-		json_get_string(r->td, "taskDefinitionArn", ""), "version", 1);
+		new_containers(cp, r, instance, id, arn), "createdAt", json_now(), "desiredStatus",
+		"RUNNING", "enableExecuteCommand", r->exec, "group", r->group, "healthStatus",
+		"UNKNOWN", "lastStatus", "PENDING", "launchType", "EC2", "overrides",
+		shown_overrides(r), "startedBy", r->started_by, "tags", r->tags, "taskArn", arn,
+		"taskDefinitionArn", json_get_string(r->td, "taskDefinitionArn", ""), "version", 1);
 	if (task) {
 		set_number_text(task, "cpu", r->demand.cpu);
 		set_number_text(task, "memory", r->demand.memory);
@@ -132,8 +138,8 @@ static int hold_ports(struct controlplane *cp, const struct run *r, const json_t
 	return 0;
 }
 
-static int start_on(struct controlplane *cp, const struct run *r, const json_t *instance,
-		    json_t *tasks, struct api_error *e)
+static int start_on(struct controlplane *cp, const struct run *r, json_t *instance, json_t *tasks,
+		    struct api_error *e)
 {
 	_cleanup_(json_decrefp) json_t *task = new_task(cp, r, instance);
 	_cleanup_(err_done) struct err err = {};
@@ -191,7 +197,7 @@ static int place_all(struct controlplane *cp, const struct run *r, json_t *tasks
 		return api_fail(e, "InvalidParameterException",
 				"No Container Instances were found in your cluster.");
 	for (int i = 0; i < r->count; i++) {
-		const json_t *instance = NULL;
+		json_t *instance = NULL;
 
 		if (scheduler_place(s, &r->demand, &instance, &err) < 0)
 			return placement_error(&err, e);

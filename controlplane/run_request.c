@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/gpu.h"
 #include "controlplane/param.h"
 #include "controlplane/run.h"
 #include "controlplane/shape.h"
@@ -258,10 +259,11 @@ static void compute_sizes(struct run *r)
 	const json_t *c;
 	size_t i;
 
-	r->demand.cpu = r->demand.memory = 0;
+	r->demand.cpu = r->demand.memory = r->demand.gpus = 0;
 	json_array_foreach(json_object_get(r->td, "containerDefinitions"), i, c) {
 		int64_t soft = run_effective(r, c, "memoryReservation");
 
+		r->demand.gpus += gpu_wanted(c, run_override(r, json_get_string(c, "name", "")));
 		r->demand.cpu += run_effective(r, c, "cpu");
 		r->demand.memory += soft ? soft : run_effective(r, c, "memory");
 	}

@@ -9,6 +9,7 @@
 #include "common/backoff.h"
 #include "common/json.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/gpu.h"
 #include "controlplane/instance.h"
 #include "controlplane/instance_expr.h"
 #include "controlplane/param.h"
@@ -200,6 +201,8 @@ static int explain(struct scheduler *s, const struct candidate *c, const struct 
 		*ret = "RESOURCE:MEMORY";
 	else if (d->cpu > c->cpu)
 		*ret = "RESOURCE:CPU";
+	else if (d->gpus > gpu_left(c->doc))
+		*ret = "RESOURCE:GPU";
 	else if (!ports_free(c, d))
 		*ret = "RESOURCE:PORTS";
 	else
@@ -270,7 +273,7 @@ static bool better(const struct scheduler *s, const struct candidate *a, const s
 	return a->tasks < b->tasks;
 }
 
-const json_t *scheduler_take(struct scheduler *s, size_t i, const struct demand *d)
+json_t *scheduler_take(struct scheduler *s, size_t i, const struct demand *d)
 {
 	struct candidate *c = &s->list[i];
 
@@ -282,8 +285,7 @@ const json_t *scheduler_take(struct scheduler *s, size_t i, const struct demand 
 	return c->doc;
 }
 
-int scheduler_place(struct scheduler *s, const struct demand *d, const json_t **ret,
-		    struct err *err)
+int scheduler_place(struct scheduler *s, const struct demand *d, json_t **ret, struct err *err)
 {
 	const struct candidate *best = NULL;
 

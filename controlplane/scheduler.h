@@ -19,6 +19,7 @@ struct scheduler;
 struct demand {
 	int64_t cpu;               /* units */
 	int64_t memory;            /* MiB */
+	int64_t gpus;
 	json_t *ports;             /* fixed host ports: {"tcp/80": true, …} */
 	const json_t *attributes;  /* [{"name": …}], requiresAttributes */
 	const json_t *constraints; /* [{"type": …, "expression": …}] */
@@ -38,15 +39,17 @@ size_t scheduler_count(const struct scheduler *s);
  * Chooses the instance for one task and subtracts what it takes. *ret is its document (borrowed),
  * or NULL when none fits. -EINVAL with @err set: a constraint's expression is malformed.
  */
-int scheduler_place(struct scheduler *s, const struct demand *d, const json_t **ret,
-		    struct err *err);
+int scheduler_place(struct scheduler *s, const struct demand *d, json_t **ret, struct err *err);
 
 /*
  * Why instance number @i cannot take the task: "AGENT", "ATTRIBUTE", "RESOURCE:CPU",
- * "RESOURCE:MEMORY", "RESOURCE:PORTS", a constraint's text; NULL when it can. *ret_arn is borrowed.
+ * "RESOURCE:MEMORY", "RESOURCE:GPU", "RESOURCE:PORTS", a constraint's text; NULL when it can. *ret_arn is borrowed.
  */
 int scheduler_explain(struct scheduler *s, size_t i, const struct demand *d,
 		      const char **ret_reason, const char **ret_arn, struct err *err);
 
-/* Puts the task on instance number @i regardless of strategy: StartTask. */
-const json_t *scheduler_take(struct scheduler *s, size_t i, const struct demand *d);
+/*
+ * Puts the task on instance number @i regardless of strategy: StartTask. GPUs are for the caller to
+ * take, out of the document: he gives them to containers.
+ */
+json_t *scheduler_take(struct scheduler *s, size_t i, const struct demand *d);

@@ -3,6 +3,7 @@
  * Each rule is a small function over the copied JSON; they stand in one table in the order in which
  * they are tried.
  */
+#include "controlplane/gpu.h"
 #include "controlplane/taskdef_rules.h"
 
 #include <inttypes.h>
@@ -398,9 +399,10 @@ static int check_defaults(const json_t *td, json_t *c, struct api_error *e)
 }
 
 static int (*const container_rules[])(const json_t *td, json_t *c, struct api_error *e) = {
-	check_name,        check_image,   check_cpu,     check_memory, check_ports,
-	check_environment, check_secrets, check_mounts,  check_links,  check_dependencies,
-	check_health,      check_logging, check_ulimits, check_times,  check_defaults,
+	check_name,    check_image,        check_cpu,     check_memory,
+	check_ports,   check_environment,  check_secrets, check_mounts,
+	check_links,   check_dependencies, check_health,  check_logging,
+	check_ulimits, check_times,        gpu_check,     check_defaults,
 };
 
 int taskdef_check_container(const json_t *td, json_t *c, struct api_error *e)

@@ -27,7 +27,7 @@ apt_run="runc awscli busybox-static ca-certificates curl docker-registry iproute
 apt_test="bats clang clang-format libarchive-dev libclang-rt-14-dev libcmocka-dev apache2-utils iputils-ping mandoc
 	openssl procps python3 python3-botocore shellcheck socat sqlite3 strace xz-utils"
 
-dnf_build="autoconf automake make gcc pkgconf-pkg-config libcgroup-devel
+dnf_build="autoconf automake make gcc glibc-static pkgconf-pkg-config libcgroup-devel
 	libcurl-devel jansson-devel libmicrohttpd-devel nftables-devel libnl3-devel libseccomp-devel sqlite-devel
 	openssl-devel systemd-devel wslay-devel libzstd-devel zlib-devel"
 [ ! -e /etc/fedora-release ] || dnf_build="$dnf_build isa-l-devel" # Amazon Linux has none; zlib does as well

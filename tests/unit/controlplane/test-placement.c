@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/gpu.h"
 #include "tests/unit/controlplane/api.h"
 
 #define TD(members)                                                                                \
@@ -132,6 +133,49 @@ static void tcp_and_udp_ports_do_not_collide(void **state _unused_)
 			      "53},{\"containerPort\":53,\"hostPort\":53,\"protocol\":\"udp\"}]")));
 	out = api_ok("RunTask", "{\"taskDefinition\":\"f\"}");
 	assert_int_equal(json_array_size(api_at(out, "s", "tasks")), 1);
+}
+
+/* Two GPUs on a third instance: each is given once, is named in answer and payload, and comes back. */
+static void a_gpu_is_given_once_and_back(void **state _unused_)
+{
+	_cleanup_(json_decrefp) json_t *first = NULL, *second = NULL, *third = NULL, *list = NULL;
+	_cleanup_(json_decrefp) json_t *described = NULL;
+	char body[ARN_MAX + 64];
+	char three[ARN_MAX];
+
+	json_decref(api_ok("RegisterTaskDefinition",
+			   TD("\"memory\":64,\"resourceRequirements\":[{\"type\":\"GPU\","
+			      "\"value\":\"1\"}]")));
+	expect_failure("{\"taskDefinition\":\"f\"}", "RESOURCE:GPU");
+	api_instance("{\"platformDevices\":[{\"id\":\"GPU-1\",\"type\":\"GPU\"},"
+		     "{\"id\":\"GPU-2\",\"type\":\"GPU\"}]}",
+		     three);
+	first = api_ok("RunTask", "{\"taskDefinition\":\"f\",\"count\":3}");
+	assert_int_equal(json_array_size(api_at(first, "s", "tasks")), 2);
+	assert_string_equal(api_text(first, "sisisi", "tasks", 0, "containers", 0, "gpuIds", 0),
+			    "GPU-1");
+	assert_string_equal(api_text(first, "sisisi", "tasks", 1, "containers", 0, "gpuIds", 0),
+			    "GPU-2");
+	list = gpu_associations(api_at(first, "si", "tasks", 1));
+	assert_string_equal(api_text(list, "is", 0, "name"), "GPU-2");
+	assert_string_equal(api_text(list, "is", 0, "type"), "gpu");
+	assert_string_equal(api_text(list, "isi", 0, "containers", 0), "a");
+	second = api_ok("RunTask", "{\"taskDefinition\":\"f\"}");
+	assert_int_equal(json_array_size(api_at(second, "s", "tasks")), 0);
+	api_report(api_text(first, "sis", "tasks", 0, "taskArn"), "STOPPED", "{}");
+	(void) snprintf(body, sizeof(body), "{\"containerInstances\":[\"%s\"]}", three);
+	described = api_ok("DescribeContainerInstances", body);
+	assert_string_equal(api_text(named_element(api_at(described, "sis", "containerInstances", 0,
+							  "remainingResources"),
+						   "GPU"),
+				     "si", "stringSetValue", 0),
+			    "GPU-1");
+	third = api_ok("RunTask",
+		       "{\"taskDefinition\":\"f\",\"overrides\":{\"containerOverrides\":["
+		       "{\"name\":\"a\",\"resourceRequirements\":[{\"type\":\"GPU\","
+		       "\"value\":\"2\"}]}]}}");
+	assert_int_equal(json_array_size(api_at(third, "s", "tasks")), 0);
+	assert_string_equal(api_text(third, "sis", "failures", 2, "reason"), "RESOURCE:GPU");
 }
 
 static void strategies_pack_and_spread(void **state _unused_)
@@ -275,6 +319,7 @@ int main(void)
 		with_instances(a_soft_limit_is_what_counts),
 		with_instances(a_fixed_port_is_given_once_per_instance_and_back),
 		with_instances(tcp_and_udp_ports_do_not_collide),
+		with_instances(a_gpu_is_given_once_and_back),
 		with_instances(strategies_pack_and_spread),
 		with_instances(constraints_choose_the_instance),
 		with_instances(draining_instances_get_nothing_new),
