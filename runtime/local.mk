@@ -6,6 +6,7 @@ RUNTIME_LIBS = libruntime.a $(COMMON_LIBS) $(CGROUP_LIBS) $(NFTABLES_LIBS) $(NLR
 include runtime/cgroup/local.mk
 include runtime/gpu/local.mk
 include runtime/image/local.mk
+include runtime/init/local.mk
 include runtime/logs/local.mk
 include runtime/net/local.mk
 include runtime/pause/local.mk

@@ -265,6 +265,37 @@ static int list_mounts(const struct container *c, struct bundle *b, struct err *
 	return k;
 }
 
+/* As Docker does it: a program of the host's, at a place that images leave alone. */
+static int add_init(const struct container *c, struct bundle *b, struct err *err)
+{
+	static const char target[] = "/sbin/docker-init";
+	const char *program = c->run->engine->init_program;
+	_cleanup_(strv_freep) char **args = NULL;
+	struct spec_mount *grown;
+	int k;
+
+	if (!c->init)
+		return 0;
+	if (access(program, X_OK) < 0)
+		return err_set_errno(err, errno, "initProcessEnabled: '%s'", program);
+	grown = reallocarray(b->mounts, b->n_mounts + 1, sizeof(*grown));
+	if (!grown)
+		return err_set(err, ENOMEM, "allocate mounts");
+	b->mounts = grown;
+	b->mounts[b->n_mounts++] =
+		(struct spec_mount){ program, target, "bind", "bind,rprivate,ro" };
+	k = strv_append(&args, target);
+	if (k == 0)
+		k = strv_append(&args, "--");
+	for (char **s = b->args; k == 0 && *s; s++)
+		k = strv_append(&args, *s);
+	if (k < 0)
+		return err_set(err, ENOMEM, "copy the command");
+	(void) strv_free(b->args);
+	b->args = TAKE_PTR(args);
+	return 0;
+}
+
 /* ---- limits ---- */
 
 /*
@@ -409,6 +440,8 @@ static int make(struct container *c, const struct image *image, struct bundle *b
 		k = write_etc_files(c, b, err);
 	if (k == 0)
 		k = list_mounts(c, b, err);
+	if (k == 0)
+		k = add_init(c, b, err);
 	if (k == 0)
 		k = list_rlimits(c, b, err);
 	return k < 0 ? k : write_spec(c, b, cwd, err);

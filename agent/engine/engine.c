@@ -478,11 +478,13 @@ static int make_paths(struct engine *e, struct err *err)
 	e->runc_root = path_join("%s/runc", c->run_dir);
 	e->shim_program = path_join("%s/ecs-shim", libexec);
 	e->pause_program = path_join("%s/ecs-pause", libexec);
+	e->init_program = path_join("%s/ecs-init", libexec);
 	e->image_program = path_join("%s/ecs-image", libexec);
 	e->volume_program = path_join("%s/ecs-volume", libexec);
 	e->volumes_dir = path_join("%s/volumes", c->data_dir);
 	if (!e->run_dir || !e->data_dir || !e->trash || !e->runc_root || !e->shim_program ||
-	    !e->pause_program || !e->image_program || !e->volume_program || !e->volumes_dir)
+	    !e->pause_program || !e->init_program || !e->image_program || !e->volume_program ||
+	    !e->volumes_dir)
 		return err_set(err, ENOMEM, "make paths");
 	k = runc_find(c->runc, &e->runc, err);
 	if (k == 0)
@@ -591,6 +593,7 @@ struct engine *engine_free(struct engine *e)
 	free(e->runc_root);
 	free(e->shim_program);
 	free(e->pause_program);
+	free(e->init_program);
 	free(e->image_program);
 	free(e->volume_program);
 	free(e->volumes_dir);

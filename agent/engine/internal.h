@@ -92,6 +92,7 @@ struct engine {
 	bool in_pass;
 	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots;
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
+		*init_program,
 		*trash; /* owned */
 	sd_event_source *trash_child;
 	sd_event_source *lingering; /* groups of nobody whose processes were killed */

@@ -290,6 +290,7 @@ static const struct json_field host_config_fields[] = {
 	  -1000, 1000 },
 	{ "PidsLimit", json_decode_i64, offsetof(struct container, pids_limit), false, NULL, -1,
 	  1 << 22 },
+	{ "Init", json_decode_bool, offsetof(struct container, init), false },
 	{ "ConsoleSize", decode_ignored, 0, false },
 	{ "ContainerIDFile", decode_ignored, 0, false },
 	{ "Isolation", decode_ignored, 0, false }, /* of Windows */

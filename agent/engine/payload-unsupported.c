@@ -53,7 +53,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONFIG, "MacAddress", NULL },
 
 	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Init", NULL },
 	{ PAYLOAD_HOST_CONFIG, "Links", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PortBindings", NULL },
 	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL },

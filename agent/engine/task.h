@@ -150,6 +150,7 @@ struct container {
 	size_t n_environment;
 	char *user, *working_directory, *hostname, *domainname;
 	bool essential, privileged, readonly_rootfs, no_new_privileges, terminal, open_stdin;
+	bool init; /* ecs-init stands between the runtime and the command */
 	bool unconfined_seccomp;
 	bool internal; /* nobody outside the engine sees it: engine/holder.h */
 	enum network_mode network_mode;

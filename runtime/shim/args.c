@@ -26,6 +26,7 @@ static const struct row {
 	{ "start-timeout-ms", offsetof(struct shim_args, start_timeout_ms), NUMBER },
 	{ "stop-grace-ms", offsetof(struct shim_args, stop_grace_ms), NUMBER },
 	{ "terminal", offsetof(struct shim_args, terminal), NUMBER },
+	{ "init", offsetof(struct shim_args, init), NUMBER },
 	{ "crowded", offsetof(struct shim_args, crowded), NUMBER },
 	{ "open-stdin", offsetof(struct shim_args, open_stdin), NUMBER },
 	{ "health-interval-ms", offsetof(struct shim_args, health_interval_ms), NUMBER },

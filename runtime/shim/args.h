@@ -11,8 +11,8 @@ struct shim_args { /* pointers into argv */
 	const char *cgroups_path;      /* NULL: unknown */
 	const char *memory_cgroup_dir; /* NULL: unknown */
 	int64_t log_max_bytes, log_max_files, start_timeout_ms, stop_grace_ms;
-	int64_t terminal, open_stdin, crowded; /* 0 or 1 */
-	int64_t health_interval_ms;            /* 0: no health check */
+	int64_t terminal, open_stdin, crowded, init; /* 0 or 1 */
+	int64_t health_interval_ms;                  /* 0: no health check */
 	int64_t health_timeout_ms, health_start_period_ms, health_retries;
 };
 

@@ -88,6 +88,8 @@ static char **make_argv(const struct shim_params *p)
 
 	if (p->log == SHIM_LOG_JSON_FILE)
 		ok = ok && add(&v, "log-path=%s", p->log_path);
+	if (p->init)
+		ok = ok && add(&v, "init=1");
 	if (p->crowded)
 		ok = ok && add(&v, "crowded=1");
 	if (p->cgroups_path)

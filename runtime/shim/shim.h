@@ -52,6 +52,7 @@ struct shim_params {
 	int start_timeout_ms;
 	bool terminal; /* the container gets a pty */
 	bool open_stdin;
+	bool init;                /* the container's first process is ecs-init */
 	const char *cgroups_path; /* the container's own group as runc takes it, "/ecs/<task>/<id>";
 				     NULL: unknown, then only init is killed and the runtime removes
 				     the group */

@@ -156,6 +156,18 @@ teardown() { lab_report; }
 	[[ $output == *$'Seccomp:\t2'* ]]
 }
 
+@test "an init process reaps orphans and passes the stop signal on" {
+	register_script init '(sleep 0.1 &); sleep 1; grep -qs "^State:.Z" /proc/[0-9]*/status || echo "no zombies, I am $$"
+		trap "exit 42" TERM; while :; do sleep 0.1; done' '"linuxParameters":{"initProcessEnabled":true}'
+	arn=$(run_task init)
+	until_status "$arn" RUNNING
+	looked() { lab_ecsctl agent logs "${arn##*/}/main" | grep -q "no zombies, I am [^1]"; }
+	lab_wait 20 "the script's word" looked
+	stop_task "$arn"
+	until_status "$arn" STOPPED
+	[ "$(describe "$arn" '.containers[0].exitCode')" = 42 ]
+}
+
 @test "what this build cannot do is refused by name" {
 	register refused '[{"name":"main","image":"IMAGE","memory":32,"essential":true,
 		"dockerSecurityOptions":["credentialspec:file://x"]}]'

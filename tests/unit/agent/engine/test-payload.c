@@ -104,7 +104,8 @@ static void docker_config_is_laid_over_the_members(void **state _unused_)
 		"ADMIN\\\"],"
 		"\\\"Memory\\\":33554432,\\\"MemoryReservation\\\":16777216,\\\"CpuShares\\\":0,"
 		"\\\"Ulimits\\\":[{\\\"Name\\\":\\\"nofile\\\",\\\"Soft\\\":10,\\\"Hard\\\":-1}],"
-		"\\\"SecurityOpt\\\":[\\\"no-new-privileges\\\"],\\\"Devices\\\":[],"
+		"\\\"SecurityOpt\\\":[\\\"no-new-privileges\\\"],\\\"Devices\\\":[],\\\"Init\\\":"
+		"true,"
 		"\\\"LogConfig\\\":{\\\"Type\\\":\\\"json-file\\\",\\\"Config\\\":"
 		"{\\\"max-size\\\":\\\"10m\\\",\\\"max-file\\\":\\\"3\\\"}},"
 		"\\\"RestartPolicy\\\":{\\\"Name\\\":\\\"no\\\",\\\"MaximumRetryCount\\\":0}}\"}");
@@ -122,7 +123,7 @@ static void docker_config_is_laid_over_the_members(void **state _unused_)
 	assert_int_equal(c->memory_reservation_bytes, 16 << 20);
 	assert_int_equal(c->cpu_shares, 100);
 	assert_int_equal(c->ulimits[0].hard, -1);
-	assert_true(c->no_new_privileges);
+	assert_true(c->no_new_privileges && c->init);
 	assert_int_equal(c->log_max_bytes, 10 << 20);
 	assert_int_equal(c->log_max_files, 3);
 }
@@ -240,9 +241,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  ENOTSUP },
 		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Brandnew\\\":7}\"}",
 		  "containers[0]: dockerConfig: hostConfig: Brandnew: not supported by this build",
-		  ENOTSUP },
-		{ "", ",\"dockerConfig\":{\"hostConfig\":\"{\\\"Init\\\":true}\"}",
-		  "containers[0]: dockerConfig: hostConfig: Init: not supported by this build",
 		  ENOTSUP },
 	};
 
