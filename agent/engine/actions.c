@@ -14,6 +14,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "runtime/cgroup/cgroup.h"
+#include "runtime/cgroup/tree.h"
 #include "runtime/rootfs/rootfs.h"
 #include "runtime/runc/runc.h"
 
@@ -149,6 +150,7 @@ static int spawn_shim(struct container *c, struct err *err)
 		.crowded = slots_crowded(e),
 		.terminal = c->terminal,
 		.open_stdin = c->open_stdin,
+		.init = c->init,
 		.cgroups_path = cgroup,
 		.memory_cgroup_dir = memory,
 		.stop_grace_ms = c->stop_timeout_s > 0 ? c->stop_timeout_s * MSEC_PER_SEC
@@ -286,11 +288,8 @@ static void pull(struct container *c)
 static bool processes_left(const struct container *c)
 {
 	_cleanup_(freep) char *dir = engine_cgroup_dir(c, "memory");
-	_cleanup_(freep) char *path = dir ? path_join("%s/cgroup.procs", dir) : NULL;
-	_cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
-	char byte;
 
-	return fd >= 0 && read(fd, &byte, 1) == 1;
+	return dir && cgroup_tree_populated(dir);
 }
 
 static void kill_left(const struct container *c)
@@ -412,11 +411,33 @@ static void on_started(struct container *c, const struct shim_event *ev)
 
 static int on_left(sd_event_source *s, uint64_t usec, void *userdata);
 
+static void on_failed(struct container *c, const struct shim_event *ev)
+{
+	int64_t limit_ms = c->run->engine->config->start_timeout_ms;
+	char text[DURATION_TEXT_MAX];
+
+	if (c->restarting) {
+		restart_failed(c, ev->message);
+		return;
+	}
+	container_set_busy(c, BUSY_NOTHING);
+	if (c->run->start_mono_ms > 0 && clock_mono_ms() - c->run->start_mono_ms >= limit_ms)
+		container_fail(c, "DockerTimeoutError",
+			       "Could not transition to started; timed out after waiting %s",
+			       duration_format_ms(limit_ms, text));
+	else
+		container_fail(c, "CannotStartContainerError", "%s", ev->message);
+}
+
 static void take_exit(struct container *c)
 {
 	struct engine *e = c->run->engine;
 	const struct shim_event *ev = &c->run->exit;
 
+	if (ev->type == SHIM_FAILED) {
+		on_failed(c, ev);
+		return;
+	}
 	if (ev->type == SHIM_EXITED) {
 		c->has_exit_code = true;
 		c->exit_code = ev->exit_code;
@@ -462,24 +483,6 @@ static int on_left(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static void on_failed(struct container *c, const struct shim_event *ev)
-{
-	int64_t limit_ms = c->run->engine->config->start_timeout_ms;
-	char text[DURATION_TEXT_MAX];
-
-	if (c->restarting) {
-		restart_failed(c, ev->message);
-		return;
-	}
-	container_set_busy(c, BUSY_NOTHING);
-	if (c->run->start_mono_ms > 0 && clock_mono_ms() - c->run->start_mono_ms >= limit_ms)
-		container_fail(c, "DockerTimeoutError",
-			       "Could not transition to started; timed out after waiting %s",
-			       duration_format_ms(limit_ms, text));
-	else
-		container_fail(c, "CannotStartContainerError", "%s", ev->message);
-}
-
 static void on_ended(struct container *c, const struct shim_event *ev)
 {
 	struct container_run *r = c->run;
@@ -487,10 +490,6 @@ static void on_ended(struct container *c, const struct shim_event *ev)
 	CRASH_POINT(EXIT_HEARD);
 	r->shim_io = sd_event_source_disable_unref(r->shim_io);
 	r->shim = shim_free(r->shim);
-	if (ev->type == SHIM_FAILED) {
-		on_failed(c, ev);
-		return;
-	}
 	r->exit = *ev;
 	container_settle_exit(c);
 }

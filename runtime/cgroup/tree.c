@@ -121,6 +121,31 @@ int cgroup_tree_kill(const char *dir)
 	return seen < 0 ? seen : most;
 }
 
+static int populated_below(int at, const char *name, int depth)
+{
+	int fd = open_dir(at, name), procs, k = 0;
+	char byte;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	if (procs < 0)
+		k = errno == ENOENT ? 0 : -errno;
+	else
+		k = read(procs, &byte, 1) == 1;
+	if (procs >= 0)
+		(void) close(procs);
+	if (k == 0)
+		k = for_each_child(fd, populated_below, depth);
+	(void) close(fd);
+	return k;
+}
+
+bool cgroup_tree_populated(const char *dir)
+{
+	return populated_below(AT_FDCWD, dir, 0) != 0;
+}
+
 static int remove_below(int at, const char *name, int depth)
 {
 	int fd, k;

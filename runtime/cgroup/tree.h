@@ -15,6 +15,9 @@
  */
 int cgroup_tree_kill(const char *dir);
 
+/* Whether a process is in @dir or below it; zombies are none. True when that cannot be told. */
+bool cgroup_tree_populated(const char *dir);
+
 /*
  * Removes @dir and the groups below it. Gone is fine. 0 or a
  * negative errno (-EBUSY: processes live there).

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,12 +223,11 @@ static bool on_failed_start(struct health *h, const siginfo_t *si)
 static pid_t adopted_probe(const struct health *h)
 {
 	char text[32] = "";
-	siginfo_t si;
 	pid_t pid;
 
 	(void) record_read(h->run_dir_fd, PID_FILE, text, sizeof(text));
 	pid = record_parse_pid(text);
-	return pid && waitid(P_PID, (id_t) pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 ? pid : 0;
+	return pid && record_is_our_child(pid) ? pid : 0;
 }
 
 static bool on_runtime(struct health *h, const siginfo_t *si)

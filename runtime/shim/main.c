@@ -102,12 +102,19 @@ static _Noreturn void fail(const char *message)
 
 /*
  * When runc says that the container runs, the process is still runc's for a moment, and a signal
- * would end it in runc's way instead of the program's.
+ * would end it in runc's way instead of the program's. For ecs-init the kernel drops what comes
+ * before it has set its mask.
  */
+static bool takes_signals(void)
+{
+	return record_has_execed(shim.init) &&
+	       (!shim.args.init || record_awaits_signals(shim.init));
+}
+
 static void pass_signal_on(void)
 {
 	if (shim.pending_signal == 0 || shim.phase != RUNNING ||
-	    (now_ms(CLOCK_MONOTONIC) < shim.signal_by && !record_has_execed(shim.init)))
+	    (now_ms(CLOCK_MONOTONIC) < shim.signal_by && !takes_signals()))
 		return;
 	(void) pidfd_send_signal(shim.init_fd, shim.pending_signal, NULL, 0);
 	shim.pending_signal = 0;
@@ -208,6 +215,9 @@ static void on_started(void)
 
 	(void) record_read(shim.run_dir_fd, "pid", text, sizeof(text));
 	shim.init = record_parse_pid(text);
+	/* The runtime's child is ours since the runtime ended. Any other is not to be killed by us. */
+	if (shim.init && !record_is_our_child(shim.init))
+		shim.init = 0;
 	shim.init_fd = shim.init ? pidfd_open(shim.init, 0) : -1;
 	if (shim.init_fd < 0) {
 		launch_delete(&shim.args);

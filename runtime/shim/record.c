@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int write_all(int fd, const char *data, size_t len)
@@ -121,6 +122,29 @@ bool record_has_execed(pid_t pid)
 	char stat[1024];
 
 	return !read_stat(pid, stat, sizeof(stat)) || record_parse_has_execed(stat);
+}
+
+bool record_parse_awaits_signals(const char *status)
+{
+	const char *p = strstr(status, "\nSigBlk:");
+
+	return !p || strtoull(p + strlen("\nSigBlk:"), NULL, 16) != 0;
+}
+
+bool record_awaits_signals(pid_t pid)
+{
+	char path[32], status[4096];
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return record_read(AT_FDCWD, path, status, sizeof(status)) <= 0 ||
+	       record_parse_awaits_signals(status);
+}
+
+bool record_is_our_child(pid_t pid)
+{
+	siginfo_t si;
+
+	return waitid(P_PID, (id_t) pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 pid_t record_parse_pid(const char *text)

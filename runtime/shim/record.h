@@ -31,7 +31,12 @@ uint64_t record_start_ticks(pid_t pid);
 /* Whether @pid has executed a program since it was forked: the runtime's own child has not yet. True
  * when there is no telling. */
 bool record_has_execed(pid_t pid);
-bool record_parse_has_execed(const char *stat); /* of the text of /proc/PID/stat */
+bool record_awaits_signals(pid_t pid);                /* ecs-init holds them back to pass them on */
+bool record_parse_awaits_signals(const char *status); /* of the text of /proc/PID/status */
+bool record_parse_has_execed(const char *stat);       /* of the text of /proc/PID/stat */
+
+/* Whether @pid is a child of ours, dead or alive, that was not reaped. */
+bool record_is_our_child(pid_t pid);
 
 /* A decimal process id and nothing else; 0 when it is none. */
 pid_t record_parse_pid(const char *text);

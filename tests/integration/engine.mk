@@ -8,7 +8,8 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends \
 	tests/integration/engine/test-image-cleanup \
-	tests/integration/engine/test-persistence
+	tests/integration/engine/test-persistence \
+	tests/integration/engine/test-runtime tests/integration/engine/test-stops
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c $(ENGINE_WORLD)
@@ -36,4 +37,9 @@ tests_integration_engine_test_health_SOURCES = tests/integration/engine/test-hea
 tests_integration_engine_test_health_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_fields_SOURCES = tests/integration/engine/test-fields.c $(ENGINE_WORLD)
 tests_integration_engine_test_fields_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_runtime_SOURCES = tests/integration/engine/test-runtime.c $(ENGINE_WORLD)
+tests_integration_engine_test_runtime_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+EXTRA_DIST += tests/integration/engine/fake-runc.sh
+tests_integration_engine_test_stops_SOURCES = tests/integration/engine/test-stops.c $(ENGINE_WORLD)
+tests_integration_engine_test_stops_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 endif
