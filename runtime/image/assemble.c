@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -12,7 +14,7 @@
 
 #include "common/strv.h"
 
-enum { LOCK_POLL_MS = 50, STEP_MS = 500 };
+enum { LOCK_POLL_MS = 50, STEP_MS = 500, FLUSH_BYTES = 16 << 20 };
 
 struct assembly {
 	const struct fetch_layers *f;
@@ -20,7 +22,49 @@ struct assembly {
 	size_t n;
 	int use_locks;
 	int64_t total; /* compressed bytes to fetch */
+	struct flusher {
+		pthread_t thread;
+		bool started;
+		atomic_bool busy;
+		int fd;        /* borrowed: the store */
+		int64_t bytes; /* received when it was started */
+	} flusher;
 };
+
+/*
+ * What is unpacked has to be on the disk before the image counts. Writing it out while more arrives
+ * leaves little of that to wait for at the end.
+ */
+static void *flush(void *userdata)
+{
+	struct flusher *f = userdata;
+
+	(void) syncfs(f->fd);
+	atomic_store(&f->busy, false);
+	return NULL;
+}
+
+static void end_flush(struct assembly *a)
+{
+	if (a->flusher.started)
+		(void) pthread_join(a->flusher.thread, NULL);
+	a->flusher.started = false;
+}
+
+static void flush_now_and_then(struct assembly *a)
+{
+	struct flusher *f = &a->flusher;
+
+	if (a->f->env->bytes - f->bytes < FLUSH_BYTES || atomic_load(&f->busy))
+		return;
+	end_flush(a);
+	f->bytes = a->f->env->bytes;
+	f->fd = a->f->env->store->fd;
+	atomic_store(&f->busy, true);
+	f->started = pthread_create(&f->thread, NULL, flush, f) == 0;
+	if (!f->started)
+		atomic_store(&f->busy, false);
+}
 
 /*
  * While layers are worked on SIGTERM and SIGINT are asked after at each step, so that a pull that is
@@ -165,6 +209,7 @@ static int run(struct assembly *a, struct err *err)
 		if (k < 0 || all)
 			return k;
 		report_progress(a->f->report, a->f->env->bytes, a->total, false);
+		flush_now_and_then(a);
 		k = wait_for_something(a, blocked ? LOCK_POLL_MS : STEP_MS, err);
 		if (k < 0)
 			return k;
@@ -293,6 +338,7 @@ static int bring_all(struct assembly *a, struct err *err)
 	if (k < 0)
 		return k;
 	k = run(a, err);
+	end_flush(a);
 	if (k == 0 && a->total > 0)
 		report_progress(a->f->report, a->f->env->bytes, a->total, true);
 	if (k == 0)

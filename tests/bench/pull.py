@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cold pulls of three images from docker-registry on loopback: ecs-image beside podman, skopeo + umoci,
 and what the machine can do at all. Prints a Markdown table; never fails on a figure. Called by pull.sh."""
-import argparse, concurrent.futures, hashlib, json, os, shutil, socket, statistics, subprocess, sys, tarfile, time
+import argparse, concurrent.futures, hashlib, json, os, shutil, socket, statistics, subprocess, sys, tarfile
+import tempfile, time
 
 args = argparse.ArgumentParser()
 args.add_argument("--build", required=True)
@@ -189,16 +190,26 @@ LABELS = {"gzip|tar": "`gzip -dc \\| tar -x`, two at a time", "inflate": "`gzip 
           "podman": "`podman pull`", "ecs-image": "ecs-image"}
 
 
+def clear():
+    """ext4 avoids inodes that were freed less than five seconds ago, at a price for who creates files."""
+    for d in ("/out", "/done"):
+        shutil.rmtree(LAB + d, ignore_errors=True)
+    os.sync()
+    time.sleep(6)
+
+
 def run(key, port):
+    clear()
     commands, found = tools(key, port), {}
     for _ in range(args.rounds):
         for tool in args.tools.split(","):  # in turn, so that the machine's moods hit all alike
             program = tool.split("+")[0]
             if tool in ("podman", "skopeo+umoci") and not shutil.which(program):
                 continue
-            shutil.rmtree(LAB + "/out", ignore_errors=True)
             os.makedirs(LAB + "/out")
             r = measure(commands[tool])
+            os.makedirs(LAB + "/done", exist_ok=True)
+            os.rename(LAB + "/out", tempfile.mkdtemp(dir=LAB + "/done"))
             if r:
                 found.setdefault(tool, []).append(r)
     for tool in args.tools.split(","):
@@ -225,4 +236,4 @@ try:
 finally:
     registry.terminate()
     registry.wait()
-    shutil.rmtree(LAB + "/out", ignore_errors=True)
+    clear()
