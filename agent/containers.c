@@ -131,6 +131,8 @@ int agent_start_engine(struct agent *a, struct err *err)
 				   .config = a->config,
 				   .store = a->store,
 				   .http = a->http,
+				   .credentials = a->credentials,
+				   .roles = a->roles,
 				   .callbacks = { .userdata = a,
 						  .on_outbox = on_outbox,
 						  .on_container_running = on_container_running,

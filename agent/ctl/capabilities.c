@@ -69,6 +69,8 @@ static const struct {
 	const char *name;
 	condition_fn holds;
 } capabilities[] = {
+	{ B "private-registry-authentication.secretsmanager", always },
+	{ B "ecr-endpoint", always },
 	{ B "full-sync", always },
 	{ A "privileged-container", privileged },
 	/*
@@ -94,6 +96,8 @@ static const struct {
 	{ A "apparmor", apparmor },
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
+	{ A "ecr-auth", always },
+	{ B "execution-role-ecr-pull", always },
 	{ B "container-health-check", health_checks },
 	{ B "container-ordering", always },
 	{ B "container-restart-policy", always },

@@ -7,6 +7,7 @@
 
 #include "agent/engine/image-cleanup.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/registry-token.h"
 #include "agent/engine/report.h"
 #include "agent/store/store.h"
 #include "common/backoff.h"
@@ -545,12 +546,21 @@ int engine_new(const struct engine_params *p, struct engine **ret, struct err *e
 	e->store = p->store;
 	e->net = p->net;
 	e->http = p->http;
+	e->roles = p->roles;
 	e->callbacks = p->callbacks;
 	e->next_sequence = 1;
 	e->ledger.gpus = p->config->gpus.ids;
 	e->ledger.reserved_tcp = &p->config->reserved_ports;
 	e->ledger.reserved_udp = &p->config->reserved_ports_udp;
 	k = make_paths(e, err);
+	if (k == 0 && p->http)
+		k = registry_tokens_new(
+			&(struct registry_tokens_params){ .loop = p->loop,
+							  .http = p->http,
+							  .credentials = p->credentials,
+							  .roles = p->roles,
+							  .region = p->config->region },
+			&e->registry_tokens, err);
 	if (k == 0)
 		k = image_store_open(e->config->image_dir, &e->images, err);
 	if (k == 0)
@@ -582,6 +592,7 @@ struct engine *engine_free(struct engine *e)
 	while (e->n_tasks > 0)
 		engine_drop_task(e, e->n_tasks - 1);
 	pulls_free(e);
+	e->registry_tokens = registry_tokens_free(e->registry_tokens);
 	volumes_free(e);
 	(void) image_cleanup_free(e->image_cleanup);
 	free(e->tasks);

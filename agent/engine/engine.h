@@ -19,6 +19,7 @@ struct engine;
 struct store;
 struct net;
 struct http_client;
+struct aws_credentials;
 
 struct engine_callbacks {
 	void *userdata;
@@ -40,6 +41,8 @@ struct engine_params {
 	struct store *store;
 	struct net *net; /* NULL: no bridge; tasks that want one are stopped with a reason */
 	struct http_client *http;          /* to ask registries; NULL: ecs-image alone does */
+	struct aws_credentials *credentials; /* of the instance, for ECR; NULL: unsigned */
+	const struct role_store *roles;      /* of the tasks; NULL with @http */
 	struct engine_callbacks callbacks; /* any may be NULL */
 };
 

@@ -74,6 +74,8 @@ struct engine {
 	struct store *store;
 	struct net *net;
 	struct http_client *http; /* may be NULL */
+	const struct role_store *roles;
+	struct registry_tokens *registry_tokens; /* owned; NULL without http */
 	struct engine_callbacks callbacks;
 	struct image_store *images; /* owned */
 	struct task **tasks;        /* owned, in order of arrival */
@@ -180,8 +182,9 @@ void pulls_free(struct engine *e);
  * pull. */
 int pulls_from_cache(struct engine *e, struct container *c, struct err *err);
 
-/* Asks the registry which digest @reference stands for. */
-int pulls_check(struct engine *e, const char *reference, image_check_fn fn, void *userdata,
+/* Asks the registry which digest the image stands for. -ENOTSUP: the container has a login of its own,
+ * so the pull finds out. */
+int pulls_check(struct engine *e, const struct container *c, image_check_fn fn, void *userdata,
 		struct image_check **ret, struct err *err);
 void pulls_set_digest(struct container *c, const char *digest);
 

@@ -33,6 +33,7 @@ engine_sources = \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-health.c \
+	agent/engine/payload-registry.c \
 	agent/engine/payload-unsupported.c \
 	agent/engine/payload-volumes.c \
 	agent/engine/payload.c \
@@ -44,6 +45,8 @@ engine_sources = \
 	agent/engine/reconcile.h \
 	agent/engine/registry-auth.c \
 	agent/engine/registry-auth.h \
+	agent/engine/registry-token.c \
+	agent/engine/registry-token.h \
 	agent/engine/report.c \
 	agent/engine/report.h \
 	agent/engine/resolve.c \

@@ -44,7 +44,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "volumesFrom", NULL },
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "secrets", NULL },
-	{ PAYLOAD_CONTAINER, "registryAuthentication", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
 	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
 	{ PAYLOAD_CONTAINER, "managedAgents", NULL },

@@ -121,6 +121,8 @@ static const struct json_field container_fields[] = {
 	  false },
 	{ "containerArn", json_decode_string, offsetof(struct container, container_arn), false },
 	{ "overrides", decode_overrides, 0, false },
+	{ "registryAuthentication", payload_decode_registry,
+	  offsetof(struct container, registry_auth), false },
 	{ "dockerConfig", decode_docker_config, 0, false },
 	{}
 };

@@ -29,6 +29,10 @@ int payload_decode_task(const json_t *obj, struct task **ret, struct err *err);
  */
 int payload_decode_bare_task(const json_t *obj, struct task **ret, struct err *err);
 
+/* A json_field's decoder of registryAuthentication into a struct registry_auth. */
+int payload_decode_registry(const json_t *value, void *dst, const struct json_field *f,
+			    struct err *err);
+
 /* A copy of the task object for the store: without role credentials but for their ids. */
 json_t *payload_without_secrets(const json_t *obj);
 

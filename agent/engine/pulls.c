@@ -11,6 +11,7 @@
 #include "agent/engine/image-cleanup.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/registry-auth.h"
+#include "agent/engine/registry-token.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -23,6 +24,12 @@ struct pull {
 	struct pull *next;
 	struct engine *engine;     /* borrowed */
 	char *reference, *digest;  /* owned */
+	char *auth_key;            /* owned: whose login it is; "" for the host's */
+	enum registry_auth_type auth_type;
+	struct registry_login login;  /* owned */
+	struct registry_token *token; /* owned; while AWS is asked for the login */
+	sd_event_source *refused;     /* owned: there is no login, from the loop */
+	struct err why_refused;
 	struct image_pull *child;  /* owned; NULL while it waits for its turn */
 	struct image_check *check; /* owned; while only the tag is looked at */
 	sd_event_source *cached;   /* owned: what the store has will do, from the loop */
@@ -97,6 +104,11 @@ static struct pull *pull_free(struct pull *p)
 	(void) sd_event_source_disable_unref(p->limit);
 	(void) sd_event_source_disable_unref(p->cached);
 	(void) image_check_free(p->check);
+	(void) registry_token_cancel(p->token);
+	(void) sd_event_source_disable_unref(p->refused);
+	err_done(&p->why_refused);
+	registry_login_done(&p->login);
+	free(p->auth_key);
 	(void) image_pull_free(p->child);
 	free(p->reference);
 	free(p->digest);
@@ -232,6 +244,10 @@ static void on_failed(const struct pull *p, struct container *c, const struct im
 			duration_format_ms(c->run->engine->config->image_pull_timeout_ms, text));
 		return;
 	}
+	if (p->why_refused.code) {
+		container_fail(c, registry_auth_error(p->auth_type), "%s", message);
+		return;
+	}
 	if (ev->failure == IMAGE_PULL_E_INACTIVE)
 		message = "inactivity time exceeded timeout while pulling image";
 	container_fail(c, error_name(ev->failure), "%s%s", explain(message), message);
@@ -250,6 +266,8 @@ static void on_event(struct image_pull *child, struct image_pull_event *ev, void
 			 ev->message);
 	if (ev->type != IMAGE_PULL_DONE && ev->type != IMAGE_PULL_FAILED)
 		return;
+	if (ev->type == IMAGE_PULL_FAILED && ev->failure == IMAGE_PULL_E_AUTH && *p->auth_key)
+		registry_tokens_forget(e->registry_tokens, p->auth_key);
 	p->ended = true;
 	unlink_pull(p);
 	image_cleanup_check_disk(e->image_cleanup, ev->failure == IMAGE_PULL_E_NO_SPACE &&
@@ -303,20 +321,14 @@ static int start_child(struct pull *p, struct err *err)
 		.behavior = behavior_of(config),
 		.inactivity_timeout_ms = config->image_pull_inactivity_ms,
 	};
-	_cleanup_(registry_login_done) struct registry_login login = {};
-	int k;
 
 	if (config->image_pull_timeout_ms > 0 &&
 	    sd_event_add_time_relative(p->engine->loop, &p->limit, CLOCK_MONOTONIC,
 				       (uint64_t) config->image_pull_timeout_ms * USEC_PER_MSEC, 0,
 				       on_limit, p) < 0)
 		return err_set(err, ENOMEM, "add the time limit of a pull");
-	k = registry_auth_find(config->engine_auth_type, config->engine_auth_data, p->reference,
-			       &login, err);
-	if (k < 0)
-		return k;
-	params.username = login.username;
-	params.password = login.password;
+	params.username = p->login.username;
+	params.password = p->login.password;
 	return image_pull_start(p->engine->loop, &params, on_event, p, &p->child, err);
 }
 
@@ -329,7 +341,8 @@ static void start_next(struct engine *e)
 	for (struct pull *p = e->pulls; p && running < PULLS_AT_A_TIME; p = p->next) {
 		_cleanup_(err_done) struct err err = {};
 
-		if (p->child || p->check || p->cached || start_child(p, &err) == 0) {
+		if (p->child || p->check || p->cached || p->token || p->refused ||
+		    start_child(p, &err) == 0) {
 			running += p->child != NULL;
 			continue;
 		}
@@ -421,21 +434,36 @@ static int on_cached(sd_event_source *s, void *userdata)
 	return 0;
 }
 
-int pulls_check(struct engine *e, const char *reference, image_check_fn fn, void *userdata,
+int pulls_check(struct engine *e, const struct container *c, image_check_fn fn, void *userdata,
 		struct image_check **ret, struct err *err)
 {
 	_cleanup_(registry_login_done) struct registry_login login = {};
 	struct image_check_params params = { .http = e->http,
-					     .reference = reference,
+					     .reference = c->image,
 					     .timeout_ms = e->config->manifest_pull_timeout_ms };
-	int k = registry_auth_find(e->config->engine_auth_type, e->config->engine_auth_data,
-				   reference, &login, err);
+	int k;
 
+	if (c->registry_auth.type != REGISTRY_AUTH_NONE)
+		return err_set(err, ENOTSUP, "its own login comes with the pull");
+	k = registry_auth_find(e->config->engine_auth_type, e->config->engine_auth_data, c->image,
+			       &login, err);
 	if (k < 0)
 		return k;
 	params.username = login.username;
 	params.password = login.password;
 	return image_check_start(&params, fn, userdata, ret, err);
+}
+
+static int start_check(struct pull *p, struct err *err)
+{
+	const struct config *config = p->engine->config;
+	const struct image_check_params params = { .http = p->engine->http,
+						   .reference = p->reference,
+						   .username = p->login.username,
+						   .password = p->login.password,
+						   .timeout_ms = config->manifest_pull_timeout_ms };
+
+	return image_check_start(&params, on_check, p, &p->check, err);
 }
 
 /* Whether the store may answer; what cannot even be tried is left to the child, which says why. */
@@ -449,8 +477,7 @@ static bool try_cached(struct pull *p)
 		return false;
 	if (has_digest(p->reference))
 		return sd_event_add_defer(p->engine->loop, &p->cached, on_cached, p) >= 0;
-	return p->engine->http &&
-	       pulls_check(p->engine, p->reference, on_check, p, &p->check, &err) == 0;
+	return p->engine->http && start_check(p, &err) == 0;
 }
 
 static size_t running_pulls(const struct engine *e)
@@ -462,28 +489,100 @@ static size_t running_pulls(const struct engine *e)
 	return n;
 }
 
-static struct pull *find(const struct engine *e, const char *reference)
+/* ---- logins ---- */
+
+static int on_refused(sd_event_source *s, void *userdata)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+	struct pull *p = userdata;
+
+	(void) s;
+	if (p->engine->config->pull_behavior == PULL_DEFAULT && look_up(p, &image))
+		use_cached(p, image, err_text(&p->why_refused));
+	else
+		on_event(NULL,
+			 &(struct image_pull_event){ .type = IMAGE_PULL_FAILED,
+						     .failure = IMAGE_PULL_E_INTERNAL,
+						     .message = err_text(&p->why_refused) },
+			 p);
+	return 0;
+}
+
+static int refuse(struct pull *p, const struct err *err)
+{
+	(void) err_set(&p->why_refused, err->code ? err->code : EIO, "%s", err_text(err));
+	return sd_event_add_defer(p->engine->loop, &p->refused, on_refused, p);
+}
+
+static void on_token(void *userdata, const struct registry_login *login, const struct err *err)
+{
+	struct pull *p = userdata;
+
+	p->token = NULL;
+	if (!login || strdup_to(&p->login.username, login->username) < 0 ||
+	    strdup_to(&p->login.password, login->password) < 0)
+		(void) refuse(p, err);
+	else if (!try_cached(p))
+		start_next(p->engine);
+}
+
+/* 1: the login is there (or none is needed), 0: on_token() follows. */
+static int find_login(struct pull *p, const struct container *c, struct err *err)
+{
+	const struct config *config = p->engine->config;
+	const struct registry_token_params t = { .auth = &c->registry_auth,
+						 .key = p->auth_key,
+						 .credentials_id =
+							 c->task->execution_credentials_id,
+						 .image = p->reference };
+	int k;
+
+	if (p->auth_type == REGISTRY_AUTH_NONE) {
+		k = registry_auth_find(config->engine_auth_type, config->engine_auth_data,
+				       p->reference, &p->login, err);
+		return k < 0 ? k : 1;
+	}
+	if (!p->engine->registry_tokens)
+		return err_set(err, ENOTSUP, "nobody to ask for a registry login");
+	return registry_token_get(p->engine->registry_tokens, &t, on_token, p, &p->login, &p->token,
+				  err);
+}
+
+static struct pull *find(const struct engine *e, const char *reference, const char *auth_key)
 {
 	for (struct pull *p = e->pulls; p; p = p->next)
-		if (strcmp(p->reference, reference) == 0)
+		if (strcmp(p->reference, reference) == 0 && strcmp(p->auth_key, auth_key) == 0)
 			return p;
 	return NULL;
 }
 
-static int make(struct engine *e, const char *reference, struct pull **ret, struct err *err)
+static int start(struct pull *p, const struct container *c, struct err *err)
+{
+	_cleanup_(err_done) struct err why = {};
+	int k = find_login(p, c, &why);
+
+	if (k < 0 && p->auth_type != REGISTRY_AUTH_NONE)
+		return refuse(p, &why) < 0 ? err_set(err, ENOMEM, "refuse a pull") : 0;
+	if (k < 0)
+		return err_move(err, &why);
+	if (k == 1 && !try_cached(p) && running_pulls(p->engine) < PULLS_AT_A_TIME)
+		return start_child(p, err);
+	return 0;
+}
+
+static int make(struct engine *e, const struct container *c, const char *reference,
+		const char *auth_key, struct pull **ret, struct err *err)
 {
 	struct pull *p = calloc(1, sizeof(*p)), **at = &e->pulls;
-	int k = 0;
+	int k;
 
-	if (p)
-		p->reference = strdup(reference);
-	if (!p || !p->reference) {
-		free(p);
-		return err_set(err, ENOMEM, "pull '%s'", reference);
-	}
+	if (!p)
+		return err_set(err, ENOMEM, "pull '%s'", c->image);
 	p->engine = e;
-	if (!try_cached(p) && running_pulls(e) < PULLS_AT_A_TIME)
-		k = start_child(p, err);
+	p->auth_type = c->registry_auth.type;
+	k = strdup_to(&p->reference, reference) < 0 || strdup_to(&p->auth_key, auth_key) < 0
+		    ? err_set(err, ENOMEM, "pull '%s'", c->image)
+		    : start(p, c, err);
 	if (k < 0) {
 		(void) pull_free(p);
 		return k;
@@ -504,15 +603,19 @@ static char *reference_of(const struct container *c)
 
 int pulls_join(struct engine *e, struct container *c, struct err *err)
 {
+	_cleanup_(freep) char *auth_key =
+		registry_auth_key(&c->registry_auth, e->roles, c->task->execution_credentials_id);
 	_cleanup_(freep) char *reference = reference_of(c);
-	struct pull *p = reference ? find(e, reference) : NULL;
+	struct pull *p = auth_key && reference ? find(e, reference, auth_key) : NULL;
 	struct container **grown;
-	int k = p ? 0 : -ENOMEM;
+	int k = 0;
 
-	if (!p && reference)
-		k = make(e, reference, &p, err);
+	if (!auth_key || !reference)
+		return err_set(err, ENOMEM, "pull '%s'", c->image);
+	if (!p)
+		k = make(e, c, reference, auth_key, &p, err);
 	if (k < 0)
-		return reference ? k : err_set(err, ENOMEM, "pull '%s'", c->image);
+		return k;
 	grown = reallocarray(p->waiting, p->n_waiting + 1, sizeof(*grown));
 	if (!grown)
 		return err_set(err, ENOMEM, "pull '%s'", c->image);

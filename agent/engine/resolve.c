@@ -40,7 +40,7 @@ void resolve_start(struct container *c)
 	} else if (!asks_registry(e->config) &&
 		   image_store_lookup(e->images, c->image, &image, &err) == 0) {
 		done(c, image->digest);
-	} else if (!e->http || pulls_check(e, c->image, on_check, c, &c->run->check, &err) < 0) {
+	} else if (!e->http || pulls_check(e, c, on_check, c, &c->run->check, &err) < 0) {
 		done(c, NULL);
 	}
 }

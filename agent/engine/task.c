@@ -175,6 +175,7 @@ void container_done(struct container *c)
 	docker_options_done(&c->docker);
 	json_pairs_free(c->labels, c->n_labels);
 	health_check_done(&c->health_check);
+	registry_auth_done(&c->registry_auth);
 	json_pairs_free(c->sysctls, c->n_sysctls);
 	json_pairs_free(c->log_options, c->n_log_options);
 	for (size_t i = 0; i < c->n_ulimits; i++)

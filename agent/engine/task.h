@@ -139,6 +139,16 @@ struct container_health {
 	char *output;     /* owned: of the last probe, cut; NULL: none yet */
 };
 
+/* Where the login for a container's registry comes from; NONE: the host's settings. */
+enum registry_auth_type { REGISTRY_AUTH_NONE, REGISTRY_AUTH_ECR, REGISTRY_AUTH_ASM };
+
+struct registry_auth {
+	enum registry_auth_type type;
+	char *registry_id, *region, *endpoint_override; /* owned; NULL: none */
+	bool use_execution_role;                        /* of ECR; Secrets Manager always does */
+	char *secret;                                   /* owned: its name, of ASM */
+};
+
 struct task;
 
 struct container {
@@ -195,6 +205,7 @@ struct container {
 	struct health_check health_check;
 	char *health_check_type; /* "docker": the service hears of the container's health */
 	struct docker_options docker; /* the rarer wishes */
+	struct registry_auth registry_auth;
 
 	/* state */
 	enum container_status known, desired;
@@ -263,6 +274,7 @@ int task_id_from_arn(const char *arn, char id[256], struct err *err);
 /* Whether the service wants to hear of its health; else probes concern this host alone. */
 bool container_health_is_tracked(const struct container *c);
 void health_check_done(struct health_check *h);
+void registry_auth_done(struct registry_auth *a);
 
 /* Records the first error of a container; later ones are dropped. */
 void container_set_error(struct container *c, const char *name, const char *message);
