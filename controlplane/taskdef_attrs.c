@@ -150,12 +150,16 @@ static void need_volumes(json_t *names, const json_t *td)
 
 	json_array_foreach(json_object_get(td, "volumes"), i, v) {
 		const json_t *docker = json_object_get(v, "dockerVolumeConfiguration");
+		const json_t *efs = json_object_get(v, "efsVolumeConfiguration");
 
 		if (docker)
 			need_suffixed(names, B "docker-plugin.",
 				      json_get_string(docker, "driver", "local"));
-		if (json_object_get(v, "efsVolumeConfiguration"))
+		if (efs)
 			need(names, B "efs");
+		if (json_object_get(efs, "authorizationConfig") ||
+		    strcmp(json_get_string(efs, "transitEncryption", ""), "ENABLED") == 0)
+			need(names, B "efsAuth");
 	}
 }
 

@@ -130,6 +130,87 @@ static int check_compatibility(const json_t *td, struct api_error *e)
 	return 0;
 }
 
+static int check_docker_volume(json_t *v, const char *name, struct api_error *e)
+{
+	json_t *docker = json_object_get(v, "dockerVolumeConfiguration");
+	const char *scope = json_get_string(docker, "scope", "task");
+
+	if (!docker)
+		return 0;
+	if (strcmp(scope, "task") != 0 && strcmp(scope, "shared") != 0)
+		return api_fail(e, "InvalidParameterException",
+				"Volume '%s': scope must be one of task, shared.", name);
+	if (strcmp(scope, "task") == 0 && json_is_true(json_object_get(docker, "autoprovision")))
+		return api_fail(e, "ClientException",
+				"Volume '%s': autoprovision can only be specified for a volume of "
+				"scope shared.",
+				name);
+	if (!json_object_get(docker, "scope"))
+		(void) json_object_set_new(docker, "scope", json_string("task"));
+	return 0;
+}
+
+static bool is_switch(const json_t *o, const char *key)
+{
+	const char *value = json_get_string(o, key, "DISABLED");
+
+	return strcmp(value, "ENABLED") == 0 || strcmp(value, "DISABLED") == 0;
+}
+
+static int check_efs_volume(json_t *v, const char *name, struct api_error *e)
+{
+	json_t *efs = json_object_get(v, "efsVolumeConfiguration");
+	const json_t *auth = json_object_get(efs, "authorizationConfig");
+	const char *root = json_get_string(efs, "rootDirectory", "/");
+	int64_t port = json_get_int(efs, "transitEncryptionPort", 1);
+	bool tls = strcmp(json_get_string(efs, "transitEncryption", ""), "ENABLED") == 0;
+
+	if (!efs)
+		return 0;
+	if (strncmp(json_get_string(efs, "fileSystemId", ""), "fs-", 3) != 0)
+		return api_fail(e, "ClientException", "Volume '%s': invalid fileSystemId.", name);
+	if (!is_switch(efs, "transitEncryption") || !is_switch(auth, "iam"))
+		return api_fail(e, "InvalidParameterException",
+				"Volume '%s': transitEncryption and iam must be one of ENABLED, "
+				"DISABLED.",
+				name);
+	if (port < 1 || port > 65535)
+		return api_fail(e, "ClientException", "Volume '%s': invalid transitEncryptionPort.",
+				name);
+	if (auth && !tls)
+		return api_fail(e, "ClientException",
+				"Volume '%s': transitEncryption must be ENABLED when "
+				"authorizationConfig is specified.",
+				name);
+	if (*json_get_string(auth, "accessPointId", "") && strcmp(root, "/") != 0)
+		return api_fail(e, "ClientException",
+				"Volume '%s': rootDirectory must be omitted or '/' when an access "
+				"point is specified.",
+				name);
+	if (!json_object_get(efs, "rootDirectory"))
+		(void) json_object_set_new(efs, "rootDirectory", json_string("/"));
+	return 0;
+}
+
+/* A volume is one thing; without a word on what, an empty directory of the host. */
+static int check_volume_kind(json_t *v, const char *name, struct api_error *e)
+{
+	static const char *const kinds[] = { "host", "dockerVolumeConfiguration",
+					     "efsVolumeConfiguration" };
+	size_t n = json_is_true(json_object_get(v, "configuredAtLaunch"));
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		n += json_object_get(v, kinds[i]) != NULL;
+	if (n > 1)
+		return api_fail(e, "ClientException",
+				"Volume '%s': only one of host, dockerVolumeConfiguration and "
+				"efsVolumeConfiguration can be specified.",
+				name);
+	if (n == 0)
+		(void) json_object_set_new(v, "host", json_object());
+	return check_docker_volume(v, name, e) < 0 ? -1 : check_efs_volume(v, name, e);
+}
+
 static int check_volumes(const json_t *td, struct api_error *e)
 {
 	const json_t *list = json_object_get(td, "volumes"), *other;
@@ -150,10 +231,8 @@ static int check_volumes(const json_t *td, struct api_error *e)
 				return api_fail(e, "ClientException",
 						"Volume names must be unique: '%s'.", name);
 		}
-		if (!json_object_get(v, "host") && !json_object_get(v, "efsVolumeConfiguration") &&
-		    !json_object_get(v, "dockerVolumeConfiguration") &&
-		    !json_object_get(v, "configuredAtLaunch"))
-			(void) json_object_set_new(v, "host", json_object());
+		if (check_volume_kind(v, name, e) < 0)
+			return -1;
 	}
 	return 0;
 }

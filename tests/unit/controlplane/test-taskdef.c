@@ -7,6 +7,7 @@
 #define C(more)                                                                                    \
 	"{\"family\":\"f\",\"containerDefinitions\":[{\"name\":\"a\",\"image\":\"i\",\"memory\":"  \
 	"64" more "}]}"
+#define VOLUME(members) T(",\"volumes\":[{\"name\":\"v\"," members "}]")
 #define T(more)                                                                                    \
 	"{\"family\":\"f\",\"containerDefinitions\":[{\"name\":\"a\",\"image\":\"i\",\"memory\":"  \
 	"64}]" more "}"
@@ -85,6 +86,24 @@ static void bad_definitions_are_refused_by_name(void **state _unused_)
 		  "Fargate only supports network mode 'awsvpc'." },
 		{ T(",\"volumes\":[{\"name\":\"v\"},{\"name\":\"v\"}]"), "ClientException",
 		  "unique: 'v'" },
+		{ VOLUME("\"host\":{},\"dockerVolumeConfiguration\":{}"), "ClientException",
+		  "only one of host, dockerVolumeConfiguration" },
+		{ VOLUME("\"dockerVolumeConfiguration\":{\"scope\":\"world\"}"),
+		  "InvalidParameterException", "scope must be one of task, shared" },
+		{ VOLUME("\"dockerVolumeConfiguration\":{\"autoprovision\":true}"),
+		  "ClientException", "autoprovision can only be specified" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"x\"}"), "ClientException",
+		  "invalid fileSystemId" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-1\","
+			 "\"transitEncryption\":\"yes\"}"),
+		  "InvalidParameterException", "must be one of ENABLED, DISABLED" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-1\","
+			 "\"authorizationConfig\":{\"iam\":\"ENABLED\"}}"),
+		  "ClientException", "transitEncryption must be ENABLED" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-1\",\"rootDirectory\":"
+			 "\"/x\",\"transitEncryption\":\"ENABLED\",\"authorizationConfig\":{"
+			 "\"accessPointId\":\"fsap-1\"}}"),
+		  "ClientException", "rootDirectory must be omitted" },
 		{ T(",\"placementConstraints\":[{\"type\":\"distinctInstance\"}]"),
 		  "ClientException", "memberOf" },
 		{ "{\"family\":\"f\",\"networkMode\":\"host\",\"containerDefinitions\":[{\"name\":"
@@ -172,6 +191,13 @@ static void needs_are_derived(void **state _unused_)
 		  "com.amazonaws.ecs.capability.logging-driver.json-file" },
 		{ C(",\"logConfiguration\":{\"logDriver\":\"json-file\"}"),
 		  "com.amazonaws.ecs.capability.docker-remote-api.1.18" },
+		{ VOLUME("\"dockerVolumeConfiguration\":{}"),
+		  "ecs.capability.docker-plugin.local" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-1\"}"),
+		  "ecs.capability.efs" },
+		{ VOLUME("\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-1\","
+			 "\"transitEncryption\":\"ENABLED\"}"),
+		  "ecs.capability.efsAuth" },
 		{ C(",\"healthCheck\":{\"command\":[\"x\"]}"),
 		  "ecs.capability.container-health-check" },
 		{ C(",\"startTimeout\":5"), "ecs.capability.container-ordering" },
