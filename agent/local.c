@@ -32,6 +32,11 @@ static char *view_log_path(void *userdata, const struct container *c)
 	return engine_log_path(((struct agent *) userdata)->engine, c);
 }
 
+static json_t *view_mounts(void *userdata, const struct container *c)
+{
+	return engine_container_mounts(((struct agent *) userdata)->engine, c);
+}
+
 static int view_stop_task(void *userdata, const char *arn, struct err *err)
 {
 	struct engine *e = ((struct agent *) userdata)->engine;
@@ -96,6 +101,7 @@ void agent_init_view(struct agent *a)
 				       .task_at = view_task_at,
 				       .find_task = view_find_task,
 				       .log_path = view_log_path,
+				       .mounts = view_mounts,
 				       .stop_task = view_stop_task,
 				       .status = view_status,
 				       .refresh_samples = agent_refresh_samples };

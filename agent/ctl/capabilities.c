@@ -101,7 +101,9 @@ static const struct {
 	{ B "container-health-check", health_checks },
 	{ B "container-ordering", always },
 	{ B "container-restart-policy", always },
+	{ B "docker-plugin.local", always },
 	{ B "pid-ipc-namespace-sharing", always },
+	{ B "efs", always },
 };
 
 bool capability_log_driver(const char *name)
@@ -158,6 +160,18 @@ static int add_gpu_driver(const struct config *c, json_t *list)
 	return add(list, name, NULL) | add(list, B "gpu-driver-version", c->gpus.driver_version);
 }
 
+static int add_volume_plugins(const struct config *c, json_t *list)
+{
+	int bad = 0;
+
+	for (char *const *s = c->volume_plugin_capabilities; s && *s; s++) {
+		_cleanup_(freep) char *name = path_join(B "%s", *s);
+
+		bad |= name ? add(list, name, NULL) : -1;
+	}
+	return bad;
+}
+
 static const char *go_architecture(void)
 {
 #if defined(__x86_64__)
@@ -181,6 +195,7 @@ int capabilities_build(const struct config *config, const struct host_facts *fac
 		if (capabilities[i].holds(config))
 			bad |= add(list, capabilities[i].name, NULL);
 	bad |= add_gpu_driver(config, list);
+	bad |= add_volume_plugins(config, list);
 	if (config->external)
 		bad |= add(list, B "external", NULL);
 	bad |= add(list, "ecs.os-type", "linux");

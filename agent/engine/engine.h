@@ -99,6 +99,9 @@ const struct task *engine_find_task(const struct engine *e, const char *arn_or_i
 /* Path of a container's json-file log; NULL when it has none. Owned. */
 char *engine_log_path(const struct engine *e, const struct container *c);
 
+/* What it sees of the host: [{type, name, source, destination, readOnly}]; NULL: nothing. */
+json_t *engine_container_mounts(const struct engine *e, const struct container *c);
+
 /* Absolute cgroup directory of the container for @controller; owned. */
 char *engine_cgroup_dir(const struct container *c, const char *controller);
 

@@ -162,6 +162,7 @@ int container_volumes_prepare(struct container *c, const struct image *image, st
 const struct mount_list *container_volumes_mounts(const struct container *c); /* NULL: none */
 char *volumes_data_path(const struct engine *e, const char *name);
 void container_volumes_cancel(struct container *c); /* its start, when that waits for volumes */
+void container_volumes_adopt(struct container *c);  /* it runs already */
 void container_volumes_free(struct container *c);
 void volumes_release(struct container *c);                    /* it and its traces are gone */
 bool volumes_discard(struct engine *e, const struct task *t); /* false: some are still in use */

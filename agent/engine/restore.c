@@ -116,6 +116,7 @@ static void adopt(struct container *c)
 	if (c->restarting)
 		container_set_busy(c, BUSY_STARTING);
 	keep_address(c);
+	container_volumes_adopt(c);
 	container_watch(c);
 	CRASH_POINT(RESTORE_ADOPTED);
 }

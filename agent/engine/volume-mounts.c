@@ -272,7 +272,6 @@ void volumes_release(struct container *c)
 	struct engine *e = c->run->engine;
 	_cleanup_(strv_freep) char **idle = NULL;
 
-	container_volumes_free(c);
 	for (const struct volume *v = e->volumes; v; v = v->next)
 		if (!v->unmounting && !is_used(e, v->name))
 			(void) strv_append(&idle, v->name);

@@ -342,7 +342,8 @@ static int advance(struct container *c, struct err *err)
 	return k;
 }
 
-int container_volumes_prepare(struct container *c, const struct image *image, struct err *err)
+/* 0 and no c->run->volumes when it mounts nothing. */
+static int list_mounts(struct container *c, const struct image *image, struct err *err)
 {
 	struct mount_list l = {};
 	int k;
@@ -359,7 +360,28 @@ int container_volumes_prepare(struct container *c, const struct image *image, st
 		return err_set(err, ENOMEM, "allocate volumes");
 	}
 	c->run->volumes->mounts = l;
-	return advance(c, err);
+	return 0;
+}
+
+void container_volumes_adopt(struct container *c)
+{
+	_cleanup_(image_freep) struct image *image = NULL;
+
+	if (c->image_id &&
+	    image_store_lookup(c->run->engine->images, c->image_id, &image, NULL) == 0)
+		(void) list_mounts(c, image, NULL); /* for those who ask what it sees */
+}
+
+json_t *engine_container_mounts(const struct engine *e, const struct container *c)
+{
+	return c->run->volumes ? mounts_to_json(&c->run->volumes->mounts, e->volumes_dir) : NULL;
+}
+
+int container_volumes_prepare(struct container *c, const struct image *image, struct err *err)
+{
+	int k = list_mounts(c, image, err);
+
+	return k < 0 || !c->run->volumes ? k : advance(c, err);
 }
 
 void volumes_fail(struct container *c, const char *error_name, const struct err *err)

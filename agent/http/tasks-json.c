@@ -73,7 +73,7 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 {
 	_cleanup_(freep) char *log = v->log_path(v->userdata, c);
 	char address[INET_ADDRSTRLEN] = "";
-	json_t *o = json_object();
+	json_t *o = json_object(), *mounts;
 
 	put_text(o, "name", c->name);
 	put_text(o, "id", c->id);
@@ -96,6 +96,8 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 		json_object_set_new(o, "health", health_to_json(&c->health));
 	put_waiting(o, c);
 	put_restarts(o, c);
+	if (v->mounts && (mounts = v->mounts(v->userdata, c)))
+		json_object_set_new(o, "mounts", mounts);
 	put_text(o, "error", c->error_name);
 	put_text(o, "errorMessage", c->error_message);
 	put_time(o, "createdAt", c->created_ms);

@@ -48,6 +48,8 @@ struct agent_view {
 	const struct task *(*task_at)(void *userdata, size_t i);
 	const struct task *(*find_task)(void *userdata, const char *arn_or_id_prefix);
 	char *(*log_path)(void *userdata, const struct container *c); /* owned; NULL: none */
+	/* [{type, name, source, destination, readOnly}]; NULL: none. The whole may be NULL. */
+	json_t *(*mounts)(void *userdata, const struct container *c);
 	int (*stop_task)(void *userdata, const char *arn, struct err *err);
 	void (*status)(void *userdata, struct agent_status *ret);
 	void (*refresh_samples)(void *userdata); /* those that are not of this moment; may be NULL */

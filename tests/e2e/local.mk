@@ -1,3 +1,10 @@
 # tests/e2e/: bats files, run by tests/run.sh e2e
-EXTRA_DIST += tests/e2e/helper.bash tests/e2e/health.bats tests/e2e/quickstart.bats tests/e2e/resilience.bats \
-	tests/e2e/task-definition.bats tests/e2e/tasks.bats tests/e2e/two-agents.bats
+EXTRA_DIST += \
+	tests/e2e/health.bats \
+	tests/e2e/helper.bash \
+	tests/e2e/quickstart.bats \
+	tests/e2e/resilience.bats \
+	tests/e2e/task-definition.bats \
+	tests/e2e/tasks.bats \
+	tests/e2e/two-agents.bats \
+	tests/e2e/volumes.bats

@@ -11,3 +11,4 @@ include tests/unit/metrics/local.mk
 include tests/unit/runtime/container/local.mk
 include tests/unit/runtime/image/local.mk
 include tests/unit/runtime/net/local.mk
+include tests/unit/runtime/volume/local.mk

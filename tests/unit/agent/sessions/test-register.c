@@ -90,11 +90,16 @@ static void attributes_follow_the_configuration(void **state)
 	assert_true(has(first, "com.amazonaws.ecs.capability.privileged-container"));
 	assert_true(has(first, "com.amazonaws.ecs.capability.logging-driver.none"));
 	assert_true(has(first, "ecs.capability.task-cpu-mem-limit"));
+	assert_true(has(first, "ecs.capability.docker-plugin.local"));
+	assert_true(has(first, "ecs.capability.efs"));
+	assert_false(has(first, "ecs.capability.efsAuth"));
 	assert_false(has(first, "com.amazonaws.ecs.capability.docker-remote-api.1.26"));
 	c.privileged_disabled = true;
 	c.task_cpu_mem_limit = false;
 	drivers[1] = NULL;
+	c.volume_plugin_capabilities = (char *[]){ (char[]){ "efsAuth" }, NULL };
 	assert_int_equal(capabilities_build(&c, &facts, false, &again, NULL), 0);
+	assert_true(has(again, "ecs.capability.efsAuth"));
 	drivers[1] = none;
 	assert_false(has(again, "rack"));
 	assert_false(has(again, "com.amazonaws.ecs.capability.privileged-container"));
