@@ -209,6 +209,7 @@ static void start_with(struct container *c, const struct image *image)
 	}
 	CRASH_POINT(SHIM_SPAWNED);
 	container_watch(c);
+	container_volumes_started(c);
 	if (c->restarting) /* its ports are still published */
 		return;
 	/* While runc is at work: nobody can know of the ports before RUNNING is reported. */

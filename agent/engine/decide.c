@@ -358,11 +358,9 @@ static void want_stopped(struct task *t)
 		struct container *c = &t->containers[i];
 
 		take_back_intent(c);
-		container_volumes_cancel(c);
-		if (c->desired == CONTAINER_STOPPED)
-			continue;
+		c->run->save |= c->desired != CONTAINER_STOPPED;
 		c->desired = CONTAINER_STOPPED;
-		c->run->save = true;
+		container_volumes_review(c);
 	}
 }
 
@@ -503,8 +501,7 @@ void decide_task(struct engine *e, struct task *t)
 		return;
 	}
 	for (size_t i = 0; i < t->n_containers; i++)
-		if (t->containers[i].desired == CONTAINER_STOPPED)
-			container_volumes_cancel(&t->containers[i]);
+		container_volumes_review(&t->containers[i]);
 	while (decide_once(e, t, cs, steps))
 		;
 	t->run->dirty = false;

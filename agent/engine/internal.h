@@ -161,7 +161,8 @@ void container_fail_start(struct container *c, const char *error_name, const str
 int container_volumes_prepare(struct container *c, const struct image *image, struct err *err);
 const struct mount_list *container_volumes_mounts(const struct container *c); /* NULL: none */
 char *volumes_data_path(const struct engine *e, const char *name);
-void container_volumes_cancel(struct container *c); /* its start, when that waits for volumes */
+void container_volumes_started(struct container *c); /* its volumes are there for others, too */
+void container_volumes_review(struct container *c);  /* a start that waits for what cannot come */
 void container_volumes_adopt(struct container *c);  /* it runs already */
 void container_volumes_free(struct container *c);
 void volumes_release(struct container *c);                    /* it and its traces are gone */

@@ -41,7 +41,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_TASK, "roleCredentials", NULL },
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
 
-	{ PAYLOAD_CONTAINER, "volumesFrom", NULL },
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "secrets", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },

@@ -105,7 +105,7 @@ static bool waits_for(const struct container *c, const struct volume *v)
 {
 	const struct container_volumes *cv = c->run->volumes;
 
-	return cv && cv->waiting && !cv->copy && cv->next < cv->mounts.n &&
+	return cv && cv->waiting && !cv->for_source && !cv->copy && cv->next < cv->mounts.n &&
 	       cv->mounts.items[cv->next].name &&
 	       strcmp(cv->mounts.items[cv->next].name, v->name) == 0;
 }

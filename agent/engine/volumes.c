@@ -330,10 +330,38 @@ static int make_ready(struct container *c, const struct mount_item *m, struct er
 	return k;
 }
 
+enum { SOURCE_READY, SOURCE_WAITED_FOR, SOURCE_GONE };
+
+/* A container whose volumes another takes has made them once its runtime was started. */
+static int source_state(const struct container *source)
+{
+	if (source->known >= CONTAINER_RUNNING && source->started_ms > 0)
+		return SOURCE_READY;
+	if (source->run->shim)
+		return SOURCE_READY;
+	return source->desired == CONTAINER_STOPPED ? SOURCE_GONE : SOURCE_WAITED_FOR;
+}
+
+static int check_sources(struct container *c, struct err *err)
+{
+	struct container_volumes *v = c->run->volumes;
+
+	v->for_source = false;
+	for (size_t i = 0; i < c->n_volumes_from; i++) {
+		int state = source_state(&c->task->containers[c->volumes_from[i].index]);
+
+		if (state == SOURCE_GONE)
+			return err_set(err, ENOENT, "Volume target not available: %s",
+				       c->volumes_from[i].source_container);
+		v->for_source |= state == SOURCE_WAITED_FOR;
+	}
+	return v->for_source;
+}
+
 static int advance(struct container *c, struct err *err)
 {
 	struct container_volumes *v = c->run->volumes;
-	int k = 0;
+	int k = check_sources(c, err);
 
 	for (; k == 0 && v->next < v->mounts.n; v->next += k == 0)
 		if (v->mounts.items[v->next].name)
@@ -401,15 +429,30 @@ void volumes_resume(struct container *c)
 		container_start_rest(c);
 }
 
-void container_volumes_cancel(struct container *c)
+void container_volumes_started(struct container *c)
+{
+	for (size_t i = 0; i < c->task->n_containers; i++) {
+		struct container *other = &c->task->containers[i];
+
+		if (other->run->volumes && other->run->volumes->for_source)
+			volumes_resume(other);
+	}
+}
+
+void container_volumes_review(struct container *c)
 {
 	struct container_volumes *v = c->run->volumes;
+	_cleanup_(err_done) struct err err = {};
 
 	if (!v || !v->waiting)
 		return;
-	v->waiting = false;
+	if (c->desired != CONTAINER_STOPPED && !(v->for_source && check_sources(c, &err) < 0))
+		return;
+	v->waiting = v->for_source = false;
 	v->copy = volume_job_free(v->copy);
 	container_set_busy(c, BUSY_NOTHING);
+	if (err.code)
+		container_fail(c, "HostConfigError", "%s", err_text(&err));
 }
 
 /* ---- the end ---- */

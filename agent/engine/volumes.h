@@ -11,6 +11,7 @@ struct container_volumes {
 	struct mount_list mounts;
 	size_t next;  /* the first that may not be ready */
 	bool waiting; /* for a child: its own, or one that mounts for several */
+	bool for_source; /* … or for the container whose volumes it takes to have made them */
 	struct volume_job *copy;
 };
 

@@ -39,6 +39,18 @@ no_volumes_but() { [ "$(volumes)" = "$1" ]; }
 	lab_wait 30 "the volume to go" no_volumes_but ""
 }
 
+@test "volumes are taken from another container, read-only" {
+	register from '[
+		{"name":"main","image":"IMAGE","memory":32,"essential":true,
+		 "command":["sh","-c","until [ -e /v/x ]; do sleep 0.1; done; ! touch /v/y && exit 8"],
+		 "volumesFrom":[{"sourceContainer":"other","readOnly":true}]},
+		{"name":"other","image":"IMAGE","memory":32,"essential":false,"command":["sh","-c","touch /v/x"],
+		 "mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]}]' '"volumes":[{"name":"v"}]'
+	arn=$(run_task from)
+	until_status "$arn" STOPPED
+	[ "$(describe "$arn" '.containers[] | select(.name == "main") | .exitCode')" = 8 ]
+}
+
 @test "a shared volume survives its task, and one without autoprovision has to be there" {
 	mount='{"sourceVolume":"keep","containerPath":"/data"}'
 	register_mounts early 'true' "$mount" \

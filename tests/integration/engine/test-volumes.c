@@ -157,6 +157,30 @@ static int mounts(void)
 	return mountinfo_is_used(path, NULL);
 }
 
+/* ---- mount helpers ---- */
+
+/* A mount(8) of the test's own, first on the PATH: notes its arguments, then does @what. */
+static void fake_mount(const char *what)
+{
+	static char *path;
+	_cleanup_(freep) char *text =
+		path_join("#!/bin/sh\necho \"$@\" >> '%s/mount.args'\n%s\n", world.top, what);
+	_cleanup_(freep) char *file = path_join("%s/fake/mount", world.top);
+
+	assert_int_equal(shell("mkdir -p '%s/fake'; rm -f '%s/mount.args'", world.top, world.top),
+			 0);
+	assert_int_equal(fs_write_file(AT_FDCWD, file, text, strlen(text), 0755, NULL), 0);
+	if (!path) {
+		path = path_join("%s/fake:%s", world.top, getenv("PATH"));
+		assert_int_equal(setenv("PATH", path, 1), 0);
+	}
+}
+
+static void no_fake_mount(void)
+{
+	assert_int_equal(shell("rm -f '%s/fake/mount'", world.top), 0);
+}
+
 /* ---- what containers see ---- */
 
 static void a_task_volume_is_shared_by_its_containers(void **state _unused_)
@@ -221,6 +245,66 @@ static void a_named_volume_takes_the_place_of_the_images(void **state _unused_)
 	assert_int_equal(exit_code_of(ARN("named")), 0);
 	assert_int_equal(volumes(), 1);
 	assert_int_equal(shell("ls '%s'/data/volumes | grep -q '^ecs-t-1-v-'", world.top), 0);
+}
+
+/* Its named volume, its binds and what its image declares; the later one is given first. */
+static void volumes_are_taken_from_another(void **state _unused_)
+{
+	run_task(
+		ARN("from"), "{\"name\":\"v\",\"host\":{}}",
+		MAIN("until [ -e /v/x ]; do sleep 0.05; done; ! touch /v/y && "
+		     "grep -q from-image /data/file && ! touch /data/y && exit 4",
+		     "\"volumesFrom\":[{\"sourceContainer\":\"other\",\"readOnly\":true}]") ","
+											    "{\"nam"
+											    "e\":"
+											    "\"othe"
+											    "r\","
+											    "\"imag"
+											    "e\":"
+											    "\"" VOLUME_IMAGE
+											    "\","
+											    "\"stop"
+											    "Timeou"
+											    "t\":1,"
+											    "\"comm"
+											    "and\":"
+											    "[\"sh"
+											    "\",\"-"
+											    "c\","
+											    "\"touc"
+											    "h "
+											    "/v/x; "
+											    "sleep "
+											    "1000\""
+											    "],"
+											    "\"moun"
+											    "tPoint"
+											    "s\":"
+											    "[" MOUNT(
+												    "v",
+												    "/v") "]}");
+	assert_int_equal(exit_code_of(ARN("from")), 4);
+	assert_int_equal(volumes(), 2);
+}
+
+/* The source waits for a mount; who takes its volumes waits with it, and is told why it is in vain. */
+static void what_cannot_be_taken_is_called_by_name(void **state _unused_)
+{
+	const json_t *r;
+
+	fake_mount("exit 32");
+	run_task(ARN("vain"), DOCKER("v", "\"driverOpts\":{\"type\":\"nfs\",\"device\":\"s:/\"}"),
+		 MAIN("exit 0",
+		      "\"volumesFrom\":[{\"sourceContainer\":\"other\"}]") ","
+									   "{\"name\":\"other\","
+									   "\"image\":\"" IMAGE
+									   "\",\"mountPoints\":"
+									   "[" MOUNT("v",
+										     "/v") "]}");
+	r = world_wait(ARN("vain"), "STOPPED", PATIENCE_MS);
+	assert_string_equal(json_get_string(world_container(r, 0), "reason", ""),
+			    "HostConfigError: Volume target not available: other");
+	no_fake_mount();
 }
 
 static void read_only_is_read_only(void **state _unused_)
@@ -445,30 +529,6 @@ static void torn_copies_are_mended(void **state _unused_)
 		0);
 }
 
-/* ---- mount helpers ---- */
-
-/* A mount(8) of the test's own, first on the PATH: notes its arguments, then does @what. */
-static void fake_mount(const char *what)
-{
-	static char *path;
-	_cleanup_(freep) char *text =
-		path_join("#!/bin/sh\necho \"$@\" >> '%s/mount.args'\n%s\n", world.top, what);
-	_cleanup_(freep) char *file = path_join("%s/fake/mount", world.top);
-
-	assert_int_equal(shell("mkdir -p '%s/fake'; rm -f '%s/mount.args'", world.top, world.top),
-			 0);
-	assert_int_equal(fs_write_file(AT_FDCWD, file, text, strlen(text), 0755, NULL), 0);
-	if (!path) {
-		path = path_join("%s/fake:%s", world.top, getenv("PATH"));
-		assert_int_equal(setenv("PATH", path, 1), 0);
-	}
-}
-
-static void no_fake_mount(void)
-{
-	assert_int_equal(shell("rm -f '%s/fake/mount'", world.top), 0);
-}
-
 #define EFS(members)                                                                               \
 	"{\"name\":\"v\",\"type\":\"efs\",\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-"      \
 	"12\"" members "}}"
@@ -586,6 +646,8 @@ int main(void)
 		WITH_AGENT(binds_are_not_copied_into),
 		WITH_AGENT(image_volumes_are_anonymous_and_filled),
 		WITH_AGENT(a_named_volume_takes_the_place_of_the_images),
+		WITH_AGENT(volumes_are_taken_from_another),
+		WITH_AGENT(what_cannot_be_taken_is_called_by_name),
 		WITH_AGENT(read_only_is_read_only),
 		WITH_AGENT(read_only_reaches_what_is_mounted_below),
 		WITH_AGENT(one_volume_lies_in_another),
