@@ -330,6 +330,7 @@ static void tear_down(struct agent *a)
 {
 	a->trim = sd_event_source_disable_unref(a->trim);
 	agent_stop_sessions(a);
+	agent_stop_spot(a);
 	a->introspection = introspection_free(a->introspection);
 	a->control = control_free(a->control);
 	a->outbox = outbox_free(a->outbox);

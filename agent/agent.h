@@ -44,6 +44,9 @@ struct agent {
 	struct sampler *sampler; /* NULL: metrics are off */
 	sd_event_source *sample_timer;
 	sd_event_source *progress_timer;
+	sd_event_source *spot_timer;
+	struct imds_request *spot_request;
+	struct ctl_op *spot_op;
 	sd_event_source *runtime_check; /* a `runc --version` under way */
 	int runtime_pidfd;
 	struct agent_view view;
@@ -81,6 +84,9 @@ int agent_join_cluster(struct agent *a, struct err *err);
 /* Takes up what an answer to the registration brought. */
 int agent_start_sessions(struct agent *a, struct err *err);
 void agent_stop_sessions(struct agent *a);
+/* Watches for the end of a spot instance, where that is asked for (spot.c). */
+int agent_watch_spot(struct agent *a, struct err *err);
+void agent_stop_spot(struct agent *a);
 /* For how long a session was down, up to now. */
 int64_t session_clock_down_ms(const struct session_clock *c, int64_t mono_ms);
 void agent_refresh_clocks(struct agent *a);

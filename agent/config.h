@@ -52,6 +52,7 @@ struct config {
 	struct port_list reserved_ports, reserved_ports_udp;
 	int64_t reserved_memory_mib;
 	uint16_t dynamic_port_first, dynamic_port_last;
+	bool spot_draining;
 	bool task_cpu_mem_limit;
 	int64_t cgroup_cpu_period_usec;
 	int64_t task_pids_limit; /* 0: none */

@@ -22,6 +22,8 @@ static int take_registration(struct agent *a, struct err *err)
 		r = store_put_meta(a->store, META_CLUSTER, ctl_cluster(a->ctl), err);
 	if (r >= 0)
 		r = outbox_start(a->outbox, err);
+	if (r >= 0)
+		r = agent_watch_spot(a, err);
 	return r < 0 ? r : agent_start_sessions(a, err);
 }
 

@@ -26,5 +26,6 @@ ecs_agent_SOURCES = \
 	agent/main.c \
 	agent/metering.c \
 	agent/sessions.c \
+	agent/spot.c \
 	agent/trim.c agent/trim.h
 ecs_agent_LDADD = $(AGENT_LIBS)

@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A spot instance is to be taken away: it drains. A fake metadata service gives the notice.
+
+load helper
+
+fake_imds() { # folder port: 404 for all but the token and the files of the folder
+	python3 - "$1" "$2" <<-'EOF'
+		import http.server, os, sys
+		class Imds(http.server.BaseHTTPRequestHandler):
+		    def answer(self, code, body=b""):
+		        self.send_response(code)
+		        self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "21600")
+		        self.send_header("Content-Length", str(len(body)))
+		        self.end_headers()
+		        self.wfile.write(body)
+		    def do_PUT(self):
+		        self.answer(200, b"token")
+		    def do_GET(self):
+		        path = os.path.join(sys.argv[1], os.path.basename(self.path))
+		        if not os.path.isfile(path):
+		            return self.answer(404)
+		        with open(path, "rb") as f:
+		            self.answer(200, f.read())
+		    def log_message(self, *args):
+		        pass
+		http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Imds).serve_forever()
+	EOF
+}
+
+setup_file() {
+	ip link set lo up
+	IMDS_DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/ecs-e2e-imds.XXXXXX")
+	export IMDS_DIR
+	fake_imds "$IMDS_DIR" 1338 >/dev/null 2>&1 3>&- &
+	IMDS_PID=$!
+	export IMDS_PID
+	lab_up AWS_EC2_METADATA_DISABLED=false AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1338 \
+		ECS_ENABLE_SPOT_INSTANCE_DRAINING=true
+}
+
+teardown_file() {
+	lab_down
+	kill $(pgrep -P "$IMDS_PID") "$IMDS_PID" 2>/dev/null || true
+	rm -rf "$IMDS_DIR"
+}
+
+teardown() { lab_report; }
+
+instance_status() {
+	lab_aws list-container-instances --cluster lab --status "$1" --query 'length(containerInstanceArns)'
+}
+is_draining() { [ "$(instance_status DRAINING)" = 1 ]; }
+
+@test "a notice drains the instance: what runs stays, nothing new comes" {
+	local arn
+	register_script stays "trap 'exit 0' TERM; sleep 1000 & wait"
+	arn=$(run_task stays)
+	until_status "$arn" RUNNING
+	# What is no notice, or none of the kinds that end the instance, changes nothing.
+	echo '{"action":"rejoice"}' >"$IMDS_DIR/instance-action"
+	[ "$(instance_status ACTIVE)" = 1 ]
+	echo '{"action":"terminate","time":"2030-01-01T00:00:00Z"}' >"$IMDS_DIR/new"
+	mv "$IMDS_DIR/new" "$IMDS_DIR/instance-action"
+	lab_wait 20 "the instance to drain" is_draining
+	has_status "$arn" RUNNING
+	run lab_aws run-task --cluster lab --task-definition stays
+	[[ $output == *"No Container Instances were found in your cluster."* ]]
+	has_status "$arn" RUNNING
+	stop_task "$arn"
+	until_status "$arn" STOPPED
+}
+
+@test "a drained instance drains again after a restart of its agent, and serves when set ACTIVE" {
+	lab_stop agent
+	lab_resume_agent agent
+	lab_wait 20 "the container instance to connect" lab_instance_connected lab
+	is_draining
+	rm "$IMDS_DIR/instance-action"
+	lab_aws update-container-instances-state --cluster lab --status ACTIVE --container-instances \
+		"$(lab_aws list-container-instances --cluster lab --query 'containerInstanceArns[0]' --output text)" \
+		>/dev/null
+	arn=$(run_task stays)
+	until_status "$arn" RUNNING
+}
