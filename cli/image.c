@@ -14,7 +14,8 @@
 
 static bool is_command(const char *word)
 {
-	static const char *const words[] = { "pull", "load", "ls", "inspect", "rm", "prune", "du" };
+	static const char *const words[] = { "pull",  "load", "ls",     "inspect", "rm",
+					     "prune", "du",   "verify", "save" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strcmp(words[i], word) == 0)
@@ -58,7 +59,7 @@ int cmd_image(const struct invocation *i)
 		known |= is_command(i->argv[n]);
 	}
 	if (!known)
-		return usage_error(i, "pull, load, ls, inspect, rm, prune or du?");
+		return usage_error(i, "pull, load, save, ls, inspect, rm, prune, du or verify?");
 	/* The store outlives the agent, so do these commands. */
 	if (client_call(i->socket, "GET", "/v1/version", &answer, &err) != 0 && !named) {
 		store = getenv("ECS_IMAGE_DIR");

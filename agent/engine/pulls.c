@@ -88,8 +88,7 @@ int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
 	if (told) { /* what the service was told of is what shall run */
 		if (!image->digest || strcmp(image->digest, c->image_digest) != 0)
 			return 0;
-		take_image(c, image);
-		return 1;
+		return take_image(c, image);
 	}
 	/* An image that was loaded from a file was never pulled. */
 	if (b == PULL_ONCE && !image->digest)

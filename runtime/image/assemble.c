@@ -342,6 +342,9 @@ static int bring_all(struct assembly *a, struct err *err)
 	if (k == 0 && a->total > 0)
 		report_progress(a->f->report, a->f->env->bytes, a->total, true);
 	if (k == 0)
+		k = store_put_document(a->f->env->store, a->f->id, a->f->doc->text,
+				       a->f->doc->text_len, a->total == 0, err);
+	if (k == 0)
 		k = settle(a, err);
 	if (k == 0)
 		k = record(a, err);

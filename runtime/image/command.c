@@ -55,6 +55,7 @@ int command_load(struct options *o, struct image_store *store, struct err *err)
 	struct report silent = { .quiet = true };
 	const struct load_params p = { .store = store,
 				       .path = o->args[0],
+				       .name = o->name,
 				       .platform = o->platform,
 				       .unpacker_program = o->unpacker_program,
 				       .report = &silent,

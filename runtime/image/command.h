@@ -21,6 +21,8 @@ struct options {
 	struct report report;
 	struct prune_params prune;
 	char **keep; /* owned */
+	bool repair;
+	const char *output, *name;
 	char **args; /* NULL-terminated */
 	int n_args;
 };
@@ -31,4 +33,6 @@ int command_ls(struct options *o, struct image_store *store, struct err *err);
 int command_rm(struct options *o, struct image_store *store, struct err *err);
 int command_prune(struct options *o, struct image_store *store, struct err *err);
 int command_du(struct options *o, struct image_store *store, struct err *err);
+int command_verify(struct options *o, struct image_store *store, struct err *err);
+int command_save(struct options *o, struct image_store *store, struct err *err);
 int command_inspect(struct options *o, struct image_store *store, struct err *err);

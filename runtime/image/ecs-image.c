@@ -27,11 +27,13 @@ static const char usage_text[] =
 	"Pulls and keeps container images.\n"
 	"\n"
 	"  pull REFERENCE        fetch an image from its registry\n"
-	"  load FILE|DIRECTORY   take images from an OCI layout, an OCI archive or docker save\n"
+	"  load FILE|DIRECTORY|- take images from an OCI layout, an OCI archive or docker save\n"
 	"  ls                    list what is in the store\n"
 	"  inspect REFERENCE|ID  show one image as JSON\n"
 	"  rm REFERENCE|ID...    remove references, and what only they needed\n"
 	"  prune                 remove images without a reference, and what killed pulls left\n"
+	"  save REFERENCE|ID...  write an archive that is both an OCI archive and docker save's\n"
+	"  verify                recompute every digest of the store\n"
 	"  du                    how much of the disk each image takes, and shares\n"
 	"\n"
 	"  --store DIR           the store (default " IMAGE_STORE_DIR_DEFAULT ")\n"
@@ -49,6 +51,9 @@ static const char usage_text[] =
 	"  --keep REFERENCE|ID   prune: but not this one; may be repeated\n"
 	"  --pressure HIGH:LOW   prune: when more than HIGH % of the disk is used, go on to LOW %\n"
 	"  --dry-run             prune: only say what would go\n"
+	"  --repair              verify: remove what is damaged; the next pull fetches it\n"
+	"  --output FILE         save: not to standard output; DIRECTORY/ gets an OCI layout\n"
+	"  --name REFERENCE      load: name of the image, whatever the archive says\n"
 	"  --json                one JSON object per line\n"
 	"  --quiet               only ids, no progress\n"
 	"  --help, --version\n";
@@ -61,7 +66,8 @@ static const struct command {
 	{ "pull", command_pull, 1, 1 },       { "load", command_load, 1, 1 },
 	{ "ls", command_ls, 0, 0 },           { "rm", command_rm, 1, INT_MAX },
 	{ "inspect", command_inspect, 1, 1 }, { "prune", command_prune, 0, 0 },
-	{ "du", command_du, 0, 0 },
+	{ "du", command_du, 0, 0 },           { "verify", command_verify, 0, 0 },
+	{ "save", command_save, 1, INT_MAX },
 };
 
 enum option_id {
@@ -81,6 +87,9 @@ enum option_id {
 	OPT_KEEP,
 	OPT_PRESSURE,
 	OPT_DRY_RUN,
+	OPT_REPAIR,
+	OPT_OUTPUT,
+	OPT_NAME,
 	OPT_JSON,
 	OPT_QUIET,
 	OPT_HELP,
@@ -104,6 +113,9 @@ static const struct option long_options[] = {
 	{ "keep", required_argument, NULL, OPT_KEEP },
 	{ "pressure", required_argument, NULL, OPT_PRESSURE },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "repair", no_argument, NULL, OPT_REPAIR },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "name", required_argument, NULL, OPT_NAME },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -239,6 +251,15 @@ static int take_prune_option(struct options *o, int id, const char *value, struc
 		return parse_pressure(o, value, err);
 	case OPT_DRY_RUN:
 		p->dry_run = true;
+		return 0;
+	case OPT_REPAIR:
+		o->repair = true;
+		return 0;
+	case OPT_OUTPUT:
+		o->output = value;
+		return 0;
+	case OPT_NAME:
+		o->name = value;
 		return 0;
 	default:
 		return err_set(err, EINVAL, "unknown option, or one without its value; see --help");

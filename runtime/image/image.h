@@ -10,6 +10,9 @@
  *                             their owners and modes from those below. Short, because overlayfs
  *                             takes all lower directories of a mount in one page of options
  *   layers/NAME.json          the whole digest and the size; written before the directory appears
+ *   layers/NAME.outline       what beside the contents of files its archive held (outline.h); empty
+ *                             when the archive cannot be put together again
+ *   images/sha256/HEX.config  the configuration as it came: the bytes that have the digest
  *   images/sha256/HEX.json    one image: HEX is the digest of its configuration (the image id);
  *                             names the layer directories, holds the runtime configuration
  *   refs/HEX.json             one reference: HEX is the SHA-256 of the canonical reference text

@@ -94,6 +94,8 @@ int layer_lock(struct layer *l, struct err *err)
 
 static int begin_unpack(struct layer *l, struct err *err)
 {
+	_cleanup_(closep) int outline = -EBADF;
+	struct apply_limits limits = layer_limits;
 	struct layer_env *env = l->env;
 	int k = 0;
 
@@ -108,10 +110,14 @@ static int begin_unpack(struct layer *l, struct err *err)
 	l->root_fd = openat(l->tmp_fd, "root", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (l->root_fd < 0)
 		return err_set_errno(err, errno, "open work directory");
+	outline = openat(l->tmp_fd, "outline", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (outline < 0)
+		return err_set_errno(err, errno, "make outline");
+	limits.outline_fd = outline;
 	l->hash = EVP_MD_CTX_new();
 	if (!l->hash || EVP_DigestInit_ex(l->hash, EVP_sha256(), NULL) != 1)
 		return err_set(err, ENOMEM, "hash layer");
-	return unpacker_begin(env->unpacker, l->root_fd, &layer_limits, &l->job, err);
+	return unpacker_begin(env->unpacker, l->root_fd, &limits, &l->job, err);
 }
 
 /* Writes what the pipe takes. -EPIPE is the unpacker's to explain. */
@@ -406,9 +412,11 @@ static int dress_implied(struct layer *l, struct layer *lower, size_t n, struct 
 
 int layer_commit(struct layer *l, struct layer *lower, size_t n_lower, struct err *err)
 {
-	const struct store_layer layer = { .size = l->size, .implied = l->result.implied_len > 0 };
+	struct store_layer layer = { .size = l->size, .implied = l->result.implied_len > 0 };
 	_cleanup_(freep) char *root = path_join("%s/root", l->tmp);
 	int k = root ? 0 : err_set(err, ENOMEM, "commit layer");
+
+	(void) snprintf(layer.diff_id, sizeof(layer.diff_id), "%s", l->diff_id);
 
 	if (k == 0 && layer.implied)
 		k = dress_implied(l, lower, n_lower, err);

@@ -167,6 +167,7 @@ static int record_name(struct load *l, const char *name, const char *digest, con
 	int k;
 
 	l->loaded++;
+	name = l->p->name ? l->p->name : name;
 	if (!name) {
 		l->p->on_loaded(id, id, l->p->userdata);
 		return 0;
@@ -258,6 +259,14 @@ static const char *layout_name(const json_t *entry)
 	return name ? name : standard && strpbrk(standard, ":/") ? standard : NULL;
 }
 
+/* A name is for one image. */
+static int check_name(const struct load *l, size_t n, struct err *err)
+{
+	return l->p->name && n != 1
+		       ? err_set(err, EINVAL, "--name names one image, and here are %zu", n)
+		       : 0;
+}
+
 static int load_oci(struct load *l, struct err *err)
 {
 	_cleanup_(buf_done) struct buf b = {};
@@ -270,6 +279,8 @@ static int load_oci(struct load *l, struct err *err)
 	list = json_object_get(index, "manifests");
 	if (k == 0 && (!json_is_array(list) || json_array_size(list) > IMAGES_MAX))
 		k = err_set(err, EPROTO, "manifests: is not an array of at most %d", IMAGES_MAX);
+	if (k == 0)
+		k = check_name(l, json_array_size(list), err);
 	for (size_t i = 0; k == 0 && i < json_array_size(list); i++) {
 		const json_t *entry = json_array_get(list, i);
 		const char *digest = json_get_string(entry, "digest", "");
@@ -375,7 +386,7 @@ static int load_docker_image(struct load *l, const json_t *entry, struct err *er
 	l->layer_files = NULL;
 	if (k == 0 && strv_length(e.tags) == 0)
 		k = record_name(l, NULL, NULL, id, err);
-	for (char **tag = e.tags; k == 0 && tag && *tag; tag++)
+	for (char **tag = e.tags; k == 0 && tag && *tag && !(l->p->name && tag > e.tags); tag++)
 		k = record_name(l, *tag, NULL, id, err);
 	return k;
 }
@@ -390,6 +401,8 @@ static int load_docker(struct load *l, struct err *err)
 		k = json_parse(buf_str(&b), b.len, &list, err);
 	if (k == 0 && (!json_is_array(list) || json_array_size(list) > IMAGES_MAX))
 		k = err_set(err, EPROTO, "is not an array of at most %d images", IMAGES_MAX);
+	if (k == 0)
+		k = check_name(l, json_array_size(list), err);
 	for (size_t i = 0; k == 0 && i < json_array_size(list); i++)
 		k = load_docker_image(l, json_array_get(list, i), err);
 	return k < 0 ? err_wrap(err, "manifest.json") : 0;
@@ -467,7 +480,9 @@ static int open_archive(struct load *l, int fd, struct err *err)
 
 static int open_source(struct load *l, struct err *err)
 {
-	_cleanup_(closep) int fd = open(l->p->path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(closep) int fd = strcmp(l->p->path, "-") == 0
+					   ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+					   : open(l->p->path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)

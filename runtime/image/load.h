@@ -8,7 +8,8 @@
 
 struct load_params {
 	struct image_store *store;
-	const char *path;     /* file or directory */
+	const char *path;     /* file or directory; "-": standard input */
+	const char *name;     /* of the only image of the file; NULL: as the file says */
 	const char *platform; /* NULL: the host's */
 	const char *unpacker_program;
 	struct report *report;

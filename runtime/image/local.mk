@@ -16,7 +16,7 @@ ecs_image_SOURCES = \
 	runtime/image/ecs-image.c \
 	runtime/image/assemble.c \
 	runtime/image/command.c runtime/image/command.h \
-	runtime/image/command-prune.c \
+	runtime/image/command-prune.c runtime/image/command-save.c runtime/image/command-verify.c \
 	runtime/image/explain.c runtime/image/explain.h \
 	runtime/image/fetch.c runtime/image/fetch.h \
 	runtime/image/http.c runtime/image/http.h \
@@ -24,4 +24,4 @@ ecs_image_SOURCES = \
 	runtime/image/load.c runtime/image/load.h \
 	runtime/image/registry.c runtime/image/registry.h \
 	runtime/image/report.c runtime/image/report.h
-ecs_image_LDADD = libruntime.a libcommon.a $(CURL_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)
+ecs_image_LDADD = libruntime.a libcommon.a $(ZSTD_LIBS) $(CURL_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)

@@ -297,6 +297,7 @@ void image_document_done(struct image_document *d)
 	platform_done(&d->platform);
 	(void) strv_free(d->diff_ids);
 	json_decref(d->config);
+	free(d->text);
 	*d = (struct image_document){};
 }
 
@@ -360,6 +361,15 @@ int image_document_decode(const char *data, size_t len, struct image_document *r
 		k = json_parse(data, len, &doc, err);
 	if (k == 0)
 		k = decode_document(doc, &d, err);
+	if (k == 0) {
+		d.text = malloc(len + 1);
+		k = d.text ? 0 : err_set(err, ENOMEM, "decode");
+	}
+	if (k == 0) {
+		memcpy(d.text, data, len);
+		d.text[len] = '\0';
+		d.text_len = len;
+	}
 	if (k < 0)
 		return err ? err_wrap(err, "image configuration") : k;
 	*ret = d;

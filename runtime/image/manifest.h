@@ -76,6 +76,8 @@ struct image_document {
 	struct platform platform;
 	char **diff_ids; /* valid digests, lowest first */
 	json_t *config;  /* the runtime part; NULL when absent */
+	char *text;      /* as it came */
+	size_t text_len;
 };
 
 void image_document_done(struct image_document *d);

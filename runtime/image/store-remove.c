@@ -86,26 +86,59 @@ static void sweep_marks(struct image_store *s)
 	}
 }
 
+/* What stands beside a layer that never came into its place. A running pull has it locked. */
+static void sweep_strays(struct image_store *s)
+{
+	int fd = openat(s->fd, "layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d)
+		(void) safe_close(fd);
+	while (d && (e = readdir(d))) {
+		_cleanup_(freep) char *digest = NULL, *outline = NULL;
+		_cleanup_(closep) int lock = -EBADF;
+		char name[STORE_LAYER_NAME_MAX] = "";
+		int64_t size;
+
+		if (strlen(e->d_name) != sizeof(name) + 4 ||
+		    strcmp(e->d_name + sizeof(name) - 1, ".json"))
+			continue;
+		memcpy(name, e->d_name, sizeof(name) - 1);
+		if (faccessat(dirfd(d), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+		    layer_digest(s, name, &digest, &size) < 0 ||
+		    store_lock(s, &lock, STORE_LOCK_USE, digest, true, false, NULL) != 0 ||
+		    faccessat(dirfd(d), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			continue;
+		outline = path_join("%s.outline", name);
+		if (outline)
+			(void) unlinkat(dirfd(d), outline, 0);
+		(void) unlinkat(dirfd(d), e->d_name, 0);
+	}
+}
+
+static int drop_unnamed(const char *name, void *userdata, struct err *err)
+{
+	struct layer_set *set = userdata;
+
+	return json_object_get(set->names, name) ? 0
+						 : remove_layer_if_unused(set->store, name, err);
+}
+
 /* The layers of the image just removed, and those of pulls that never came to their end. */
 int store_sweep(struct image_store *s, struct err *err)
 {
 	_cleanup_(json_decrefp) json_t *names = json_object();
 	struct layer_set set = { s, names };
-	_cleanup_(closedirp) DIR *d = NULL;
 	int k = names ? store_each_image(s, add_layers_of, &set, err)
 		      : err_set(err, ENOMEM, "look for unused layers");
-	int fd = openat(s->fd, "layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *e;
 
-	d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d)
-		(void) safe_close(fd);
-	while (k == 0 && d && (e = readdir(d)))
-		if (e->d_name[0] != '.' && strlen(e->d_name) == STORE_LAYER_NAME_MAX - 1 &&
-		    !json_object_get(names, e->d_name))
-			k = remove_layer_if_unused(s, e->d_name, err);
 	if (k == 0)
+		k = store_each_layer(s, drop_unnamed, &set, err);
+	if (k == 0) {
+		sweep_strays(s);
 		sweep_marks(s);
+	}
 	return k;
 }
 
@@ -193,9 +226,13 @@ static int delete_image(struct removal *r, struct err *err)
 		return err_set_errno(err, errno, "remove image '%s'", r->id);
 	if (k == 0) /* else it was damaged, and nobody could use it */
 		busy = refuse_busy(r, err);
-	if (busy < 0)
+	if (busy < 0) {
 		(void) store_put_record(r->store, r->id, record, NULL);
-	return busy;
+		return busy;
+	}
+	(void) snprintf(path, sizeof(path), "images/sha256/%s.config", r->id + 7);
+	(void) unlinkat(r->store->fd, path, 0);
+	return 0;
 }
 
 /* Which references of the image go along, and whether one stays. */

@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/fs.h"
 #include "common/strv.h"
+#include "runtime/image/reference.h"
 
 enum { TEMPORARY_S = 10 * 60 };
 
@@ -72,6 +73,16 @@ static const char *boot_id(void)
 	return id;
 }
 
+static void fill_layer(const json_t *obj, struct store_layer *ret)
+{
+	const char *diff_id = json_get_string(obj, "diffId", "");
+
+	*ret = (struct store_layer){ .size = json_get_int(obj, "size", 0),
+				     .implied = json_is_true(json_object_get(obj, "implied")) };
+	if (digest_is_valid(diff_id))
+		(void) snprintf(ret->diff_id, sizeof(ret->diff_id), "%s", diff_id);
+}
+
 /*
  * Returns 0, IMAGE_E_NOT_FOUND (also when an earlier boot
  * left it unsettled) or a negative errno.
@@ -95,9 +106,32 @@ static int read_layer(struct image_store *s, const char *digest, const char *nam
 	boot = json_get_string(obj, "boot", NULL);
 	if (boot && strcmp(boot, boot_id()) != 0)
 		return IMAGE_E_NOT_FOUND;
-	*ret = (struct store_layer){ .size = json_get_int(obj, "size", 0),
-				     .implied = json_is_true(json_object_get(obj, "implied")) };
+	fill_layer(obj, ret);
 	return 0;
+}
+
+int store_read_layer(struct image_store *s, const char *name, char **ret_digest,
+		     struct store_layer *ret, struct err *err)
+{
+	_cleanup_(freep) char *path = path_join("layers/%s.json", name), *text = NULL;
+	_cleanup_(json_decrefp) json_t *obj = NULL;
+	char expected[STORE_LAYER_NAME_MAX];
+	const char *digest;
+	size_t len = 0;
+
+	if (!path)
+		return err_set(err, ENOMEM, "look at layer");
+	if (fs_read_file(s->fd, path, 4096, &text, &len, NULL) < 0)
+		return IMAGE_E_NOT_FOUND;
+	if (json_parse(text, len, &obj, NULL) < 0)
+		return err_set(err, EBADMSG, "its record is damaged");
+	digest = json_get_string(obj, "digest", "");
+	if (digest_is_valid(digest))
+		store_layer_name(digest, expected);
+	if (!digest_is_valid(digest) || strcmp(name, expected) != 0)
+		return err_set(err, EBADMSG, "its record is of another layer");
+	fill_layer(obj, ret);
+	return strdup_to(ret_digest, digest) < 0 ? err_set(err, ENOMEM, "look at layer") : 0;
 }
 
 int store_get_layer(struct image_store *s, const char *digest, struct store_layer *ret,
@@ -115,13 +149,14 @@ int store_get_layer(struct image_store *s, const char *digest, struct store_laye
 static int write_layer(struct image_store *s, const char *digest, const char *name,
 		       const struct store_layer *layer, bool settled, struct err *err)
 {
-	char path[64], text[256];
+	char path[64], text[384];
 
 	(void) snprintf(path, sizeof(path), "layers/%s.json", name);
-	(void) snprintf(
-		text, sizeof(text), "{\"digest\":\"%s\",\"size\":%lld,\"implied\":%s%s%s%s}",
-		digest, (long long) layer->size, layer->implied ? "true" : "false",
-		settled ? "" : ",\"boot\":\"", settled ? "" : boot_id(), settled ? "" : "\"");
+	(void) snprintf(text, sizeof(text),
+			"{\"digest\":\"%s\",\"diffId\":\"%s\",\"size\":%lld,\"implied\":%s%s%s%s}",
+			digest, layer->diff_id, (long long) layer->size,
+			layer->implied ? "true" : "false", settled ? "" : ",\"boot\":\"",
+			settled ? "" : boot_id(), settled ? "" : "\"");
 	return fs_write_file_volatile(s->fd, path, text, strlen(text), 0600, err);
 }
 
@@ -249,19 +284,22 @@ void store_collect(struct image_store *s)
 int store_discard_layer(struct image_store *s, const char *name, struct err *err)
 {
 	_cleanup_(freep) char *tmp = NULL, *from = NULL, *to = NULL, *json = NULL;
+	_cleanup_(freep) char *outline = NULL;
 	_cleanup_(closep) int fd = -EBADF;
 	int k = store_make_tmp(s, &tmp, &fd, err);
 
 	if (k < 0)
 		return k;
+	outline = path_join("layers/%s.outline", name);
 	from = path_join("layers/%s", name);
 	json = path_join("layers/%s.json", name);
 	to = path_join("%s/root", tmp);
-	if (!from || !json || !to)
+	if (!from || !json || !to || !outline)
 		return err_set(err, ENOMEM, "remove layer");
 	if (renameat(s->fd, from, s->fd, to) < 0 && errno != ENOENT)
 		return err_set_errno(err, errno, "remove layer '%s'", name);
 	(void) unlinkat(s->fd, json, 0);
+	(void) unlinkat(s->fd, outline, 0);
 	return fs_remove_tree(s->fd, tmp, err);
 }
 
@@ -295,6 +333,22 @@ int store_layer_is_named(struct image_store *s, const char *name, struct err *er
 	return k < 0 ? k : q.found;
 }
 
+/* From beside the directory @tmp_name; there may be none. */
+static int move_outline(struct image_store *s, const char *tmp_name, const char *name,
+			struct err *err)
+{
+	const char *slash = strrchr(tmp_name, '/');
+	_cleanup_(freep) char *from = path_join("%.*s/outline", (int) (slash - tmp_name), tmp_name);
+	_cleanup_(freep) char *to = path_join("layers/%s.outline", name);
+
+	if (!from || !to)
+		return err_set(err, ENOMEM, "commit layer");
+	if (renameat(s->fd, from, s->fd, to) < 0 && errno != ENOENT)
+		return err_set_errno(err, errno, "image store '%s': move outline into place",
+				     s->dir);
+	return 0;
+}
+
 int store_commit_layer(struct image_store *s, const char *tmp_name, const char *digest,
 		       const struct store_layer *layer, struct err *err)
 {
@@ -316,9 +370,21 @@ int store_commit_layer(struct image_store *s, const char *tmp_name, const char *
 			return k;
 	}
 	k = write_layer(s, digest, name, layer, false, err);
+	if (k == 0)
+		k = move_outline(s, tmp_name, name, err);
 	if (k < 0)
 		return k;
 	if (renameat2(s->fd, tmp_name, s->fd, path, RENAME_NOREPLACE) == 0 || errno == EEXIST)
 		return 0;
 	return err_set_errno(err, errno, "image store '%s': move layer into place", s->dir);
+}
+
+int store_put_document(struct image_store *s, const char *id, const char *text, size_t len,
+		       bool sync, struct err *err)
+{
+	char path[128];
+
+	(void) snprintf(path, sizeof(path), "images/sha256/%s.config", id + 7);
+	return sync ? fs_write_file(s->fd, path, text, len, 0600, err)
+		    : fs_write_file_volatile(s->fd, path, text, len, 0600, err);
 }

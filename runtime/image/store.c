@@ -270,6 +270,44 @@ int store_get_record(struct image_store *s, const char *id, json_t **ret, struct
 	return k;
 }
 
+int store_get_document(struct image_store *s, const char *id, char **ret, size_t *ret_len,
+		       struct err *err)
+{
+	_cleanup_(err_done) struct err why = {};
+	_cleanup_(freep) char *text = NULL;
+	char path[128], hex[SHA256_HEX_MAX];
+	int k;
+
+	(void) snprintf(path, sizeof(path), "images/sha256/%s.config", id + 7);
+	k = fs_read_file(s->fd, path, STORE_DOCUMENT_MAX, &text, ret_len, &why);
+	if (k < 0)
+		return k == -ENOENT ? IMAGE_E_NOT_FOUND : err_move(err, &why);
+	if (strcmp(sha256_hex(text, *ret_len, hex), id + 7) != 0)
+		return err_set(err, EBADMSG, "the configuration has the digest sha256:%s", hex);
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+struct layer_visit {
+	store_layer_fn fn;
+	void *userdata;
+};
+
+static int visit_layer(struct image_store *s, const char *name, void *userdata, struct err *err)
+{
+	struct layer_visit *v = userdata;
+
+	(void) s;
+	return strlen(name) == STORE_LAYER_NAME_MAX - 1 ? v->fn(name, v->userdata, err) : 0;
+}
+
+int store_each_layer(struct image_store *s, store_layer_fn fn, void *userdata, struct err *err)
+{
+	struct layer_visit v = { fn, userdata };
+
+	return each_file(s, "layers", "", visit_layer, &v, err);
+}
+
 struct completion {
 	const char *prefix;
 	char *id;

@@ -16,6 +16,7 @@
 enum {
 	STORE_LAYER_NAME_MAX = 27, /* 26 characters and NUL */
 	STORE_RECORD_MAX = 1 << 20,
+	STORE_DOCUMENT_MAX = 8 << 20,
 	STORE_LAYERS_MAX = 500, /* overlayfs takes this many lower directories */
 };
 
@@ -60,6 +61,14 @@ int store_each_image(struct image_store *s, store_id_fn fn, void *userdata, stru
 int store_get_record(struct image_store *s, const char *id, json_t **ret, struct err *err);
 int store_put_record(struct image_store *s, const char *id, const json_t *record, struct err *err);
 
+/* The configuration of image @id, byte for byte. @sync: nothing syncs the file system afterwards. */
+int store_put_document(struct image_store *s, const char *id, const char *text, size_t len,
+		       bool sync, struct err *err);
+
+/* Returns 0, IMAGE_E_NOT_FOUND (an older version pulled it), -EBADMSG when it is damaged, … */
+int store_get_document(struct image_store *s, const char *id, char **ret, size_t *ret_len,
+		       struct err *err);
+
 /* The full id of the one image whose id starts with @prefix (12..64 hexadecimal digits). Owned. */
 int store_complete_id(struct image_store *s, const char *prefix, char **ret, struct err *err);
 
@@ -74,6 +83,7 @@ struct store_layer {
 	int64_t size;
 	bool implied; /* directories are missing from its archive: fit for the very bottom, or under
 			 its chain id */
+	char diff_id[72]; /* of its archive; "" when an older version made it */
 };
 
 /* Returns 0 or IMAGE_E_NOT_FOUND. */
@@ -90,6 +100,14 @@ int store_layer_is_named(struct image_store *s, const char *name, struct err *er
 
 /* Out of layers/ by one rename, then away piece by piece: a half-removed layer is never seen. */
 int store_discard_layer(struct image_store *s, const char *name, struct err *err);
+
+/* What NAME.json says, whether or not it is fit for use. Returns 0, IMAGE_E_NOT_FOUND or -EBADMSG. */
+int store_read_layer(struct image_store *s, const char *name, char **ret_digest,
+		     struct store_layer *ret, struct err *err);
+
+/* Calls @fn with the name of every layer directory. */
+typedef int (*store_layer_fn)(const char *name, void *userdata, struct err *err);
+int store_each_layer(struct image_store *s, store_layer_fn fn, void *userdata, struct err *err);
 
 /* Notes that the file system was synced after the layer was committed. */
 int store_settle_layer(struct image_store *s, const char *digest, struct err *err);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/fs.h"
+#include "runtime/unpack/outline.h"
 
 #define OPAQUE_XATTR "trusted.overlay.opaque"
 #define WHITEOUT_PREFIX ".wh."
@@ -29,6 +30,7 @@ struct apply {
 	const struct apply_limits *limits;
 	struct tar *tar;
 	struct apply_result *result;
+	struct outline *outline; /* NULL: none is wanted */
 	struct buf dir_times; /* struct timespec and path\0, in the order of the archive */
 
 	/* The entry at hand: its cleaned path, the directory it is in, its name there. */
@@ -175,6 +177,8 @@ static int make_room(struct apply *a, bool *ret_whiteout, struct err *err)
 	if (fstatat(a->parent_fd, a->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(a, errno, "look at", err);
 	*ret_whiteout = is_whiteout(&st);
+	if (!*ret_whiteout)
+		outline_spoil(a->outline);
 	if (!S_ISDIR(st.st_mode))
 		return unlinkat(a->parent_fd, a->name, 0) < 0 ? fail(a, errno, "replace", err) : 0;
 	if (a->path[0] == '\0')
@@ -275,6 +279,7 @@ static int apply_file(struct apply *a, const struct tar_entry *e, struct err *er
 	}
 	if (fd < 0)
 		return fail(a, errno, "create", err);
+	outline_content(a->outline, a->path, (uint64_t) e->size);
 	k = write_content(a, fd, err);
 	return k < 0 ? k : set_attributes(a, e, fd, err);
 }
@@ -516,7 +521,9 @@ static int apply_all(struct apply *a, struct err *err)
 	}
 	if (k == TAR_E_END)
 		k = tar_drain(a->tar, err);
-	return k < 0 ? k : apply_dir_times(a, err);
+	if (k >= 0)
+		k = apply_dir_times(a, err);
+	return k < 0 ? k : outline_finish(a->outline, err);
 }
 
 int apply_archive(int root_fd, const struct apply_limits *limits, tar_read_fn read, void *userdata,
@@ -525,11 +532,17 @@ int apply_archive(int root_fd, const struct apply_limits *limits, tar_read_fn re
 	_cleanup_(tar_closep) struct tar *tar = NULL;
 	struct apply a = { .root_fd = root_fd, .limits = limits, .parent_fd = -EBADF };
 	mode_t mask;
+	_cleanup_(outline_freep) struct outline *outline = NULL;
 	int k = tar_open(read, userdata, &tar, err);
 
+	if (k == 0 && limits->outline_fd > 0)
+		k = outline_new(limits->outline_fd, &outline, err);
 	if (k < 0)
 		return k;
 	a.tar = tar;
+	a.outline = outline;
+	if (outline)
+		tar_set_tap(tar, outline_literal, outline);
 	a.result = ret;
 	*ret = (struct apply_result){};
 	mask = umask(0);

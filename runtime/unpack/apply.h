@@ -24,6 +24,7 @@ struct apply_limits {
 	enum apply_mode mode;
 	uint64_t max_bytes;   /* of file contents */
 	uint64_t max_entries; /* and as many inodes */
+	int outline_fd;       /* where to write the archive's outline; 0: nowhere */
 };
 
 struct apply_result {

@@ -18,7 +18,7 @@
 #include "runtime/unpack/sandbox.h"
 #include "runtime/unpack/unpack.h"
 
-enum { FD_INPUT, FD_DIR, FD_INFLATE_ANSWER, FD_APPLY_ANSWER };
+enum { FD_INPUT, FD_DIR, FD_INFLATE_ANSWER, FD_APPLY_ANSWER, FD_OUTLINE };
 
 static ssize_t read_fd(void *userdata, void *buf, size_t len)
 {
@@ -74,18 +74,20 @@ static _Noreturn void run_inflater(const struct unpack_request *req, int in, int
 	_exit(0);
 }
 
-static _Noreturn void run_applier(const struct unpack_request *req, int dir, int in, int answer)
+static _Noreturn void run_applier(const struct unpack_request *req, int dir, int in, int answer,
+				  int outline)
 {
 	const struct apply_limits limits = { .mode = (enum apply_mode) req->mode,
 					     .max_bytes = req->max_bytes,
-					     .max_entries = req->max_entries };
+					     .max_entries = req->max_entries,
+					     .outline_fd = req->outlined ? outline : 0 };
 	struct apply_result result = {};
 	struct buf b = {};
 	struct err err = {};
 	int root = -EBADF;
 
 	if (sandbox_confine(dir, &root, &err) < 0 || close(dir) < 0 ||
-	    sandbox_filter(SANDBOX_FILES, &err) < 0 ||
+	    (!req->outlined && close(outline) < 0) || sandbox_filter(SANDBOX_FILES, &err) < 0 ||
 	    apply_archive(root, &limits, read_fd, &in, &result, &err) < 0)
 		answer_error(answer, &err);
 	(void) buf_printf(&b, "ok %llu %zu ", (unsigned long long) result.bytes,
@@ -120,6 +122,7 @@ static void start(const struct unpack_request *req, const int fds[UNPACK_REQUEST
 		(void) close(ends[0]);
 		(void) close(fds[FD_DIR]);
 		(void) close(fds[FD_APPLY_ANSWER]);
+		(void) close(fds[FD_OUTLINE]);
 		run_inflater(req, fds[FD_INPUT], ends[1], fds[FD_INFLATE_ANSWER]);
 	}
 	(void) close(ends[1]);
@@ -129,7 +132,7 @@ static void start(const struct unpack_request *req, const int fds[UNPACK_REQUEST
 		(void) close(UNPACK_SOCKET_FD);
 		(void) close(fds[FD_INPUT]);
 		(void) close(fds[FD_INFLATE_ANSWER]);
-		run_applier(req, fds[FD_DIR], ends[0], fds[FD_APPLY_ANSWER]);
+		run_applier(req, fds[FD_DIR], ends[0], fds[FD_APPLY_ANSWER], fds[FD_OUTLINE]);
 	}
 	if (pid < 0)
 		refuse(fds, errno);

@@ -45,6 +45,8 @@ struct extension {
 struct tar {
 	tar_read_fn read;
 	void *userdata;
+	void (*tap)(void *userdata, const void *data, size_t len);
+	void *tap_userdata;
 	uint8_t *buf; /* owned; BUFFER bytes, pos..end are unread */
 	size_t pos, end;
 	int64_t left;    /* of the current file */
@@ -101,6 +103,21 @@ static int fill(struct tar *t, size_t *ret_len, struct err *err)
 	return 0;
 }
 
+void tar_set_tap(struct tar *t, void (*tap)(void *userdata, const void *data, size_t len),
+		 void *userdata)
+{
+	t->tap = tap;
+	t->tap_userdata = userdata;
+}
+
+/* @len of the unread bytes are done with. */
+static void advance(struct tar *t, size_t len)
+{
+	if (t->tap)
+		t->tap(t->tap_userdata, t->buf + t->pos, len);
+	t->pos += len;
+}
+
 /*
  * Reads exactly @len bytes. Returns 0, TAR_E_END when the
  * input ended before the first, or -errno.
@@ -120,7 +137,7 @@ static int take(struct tar *t, void *dst, size_t len, struct err *err)
 					: err_set(err, EPROTO, "the archive is cut short");
 		n = MIN(n, len - got);
 		memcpy((char *) dst + got, t->buf + t->pos, n);
-		t->pos += n;
+		advance(t, n);
 		got += n;
 	}
 	return 0;
@@ -137,7 +154,7 @@ static int skip(struct tar *t, int64_t len, struct err *err)
 		if (n == 0)
 			return err_set(err, EPROTO, "the archive is cut short");
 		n = (size_t) MIN((int64_t) n, len);
-		t->pos += n;
+		advance(t, n);
 		len -= (int64_t) n;
 	}
 	return 0;
@@ -537,7 +554,7 @@ int tar_drain(struct tar *t, struct err *err)
 	int k = 0;
 
 	while (k == 0 && n > 0) {
-		t->pos = t->end;
+		advance(t, t->end - t->pos);
 		k = fill(t, &n, err);
 	}
 	return k;

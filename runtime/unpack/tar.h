@@ -66,6 +66,10 @@ int tar_open(tar_read_fn read, void *userdata, struct tar **ret, struct err *err
 struct tar *tar_close(struct tar *t);
 DEFINE_CLEANUP(struct tar *, tar_close)
 
+/* @tap sees every byte of the input, in order, but for those that tar_data() gives. */
+void tar_set_tap(struct tar *t, void (*tap)(void *userdata, const void *data, size_t len),
+		 void *userdata);
+
 /* The next entry; what is left of the current file is skipped. Returns 0, TAR_E_END or -errno. */
 int tar_next(struct tar *t, struct tar_entry *ret, struct err *err);
 

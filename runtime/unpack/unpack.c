@@ -93,6 +93,7 @@ int unpacker_begin(struct unpacker *u, int dir_fd, const struct apply_limits *li
 		   struct unpack_job *job, struct err *err)
 {
 	const struct unpack_request req = { .mode = limits->mode,
+					    .outlined = limits->outline_fd > 0,
 					    .max_bytes = limits->max_bytes,
 					    .max_entries = limits->max_entries };
 	_cleanup_(closep) int input = -EBADF, inflate = -EBADF, apply = -EBADF;
@@ -108,7 +109,9 @@ int unpacker_begin(struct unpacker *u, int dir_fd, const struct apply_limits *li
 	(void) fcntl(job->input_fd, F_SETPIPE_SZ, PIPE_BYTES);
 	job->inflate_answer.max_bytes = job->apply_answer.max_bytes = ANSWER_MAX;
 
-	const int fds[UNPACK_REQUEST_FDS] = { input, dir_fd, inflate, apply };
+	const int fds[UNPACK_REQUEST_FDS] = { input, dir_fd, inflate, apply,
+					      limits->outline_fd > 0 ? limits->outline_fd
+								     : dir_fd };
 
 	k = send_request(u->sock, &req, fds);
 	return k < 0 ? err_set_errno(err, -k, "hand archive to unpacker") : 0;

@@ -58,14 +58,14 @@ int unpack_job_finish(struct unpack_job *job, struct unpack_result *ret, struct 
 void unpack_job_done(struct unpack_job *job);
 
 /*
- * What goes over the socket to the server, with four
- * descriptors: input, directory, the two answer pipes.
+ * What goes over the socket to the server, with five
+ * descriptors: input, directory, the two answer pipes, outline.
  */
 struct unpack_request {
 	uint32_t mode;
-	uint32_t reserved;
+	uint32_t outlined; /* the fifth descriptor is where the outline goes */
 	uint64_t max_bytes;
 	uint64_t max_entries;
 };
 
-enum { UNPACK_REQUEST_FDS = 4, UNPACK_SOCKET_FD = 3 };
+enum { UNPACK_REQUEST_FDS = 5, UNPACK_SOCKET_FD = 3 };

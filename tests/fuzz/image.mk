@@ -14,5 +14,5 @@ tests_fuzz_fuzz_image_reference_SOURCES = tests/fuzz/fuzz-image-reference.c $(FU
 tests_fuzz_fuzz_image_reference_LDADD = $(RUNTIME_LIBS)
 tests_fuzz_fuzz_image_reference_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_layer_tar_SOURCES = tests/fuzz/fuzz-layer-tar.c $(FUZZ_DRIVER)
-tests_fuzz_fuzz_layer_tar_LDADD = $(RUNTIME_LIBS)
+tests_fuzz_fuzz_layer_tar_LDADD = $(RUNTIME_LIBS) $(ZSTD_LIBS)
 tests_fuzz_fuzz_layer_tar_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
