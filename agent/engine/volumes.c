@@ -27,6 +27,8 @@
 #include "runtime/volume/efs.h"
 #include "runtime/volume/mountinfo.h"
 
+enum { OWNER_MAX = 4096 };
+
 static char *volume_dir(const struct engine *e, const char *name)
 {
 	return path_join("%s/%s", e->volumes_dir, name);
@@ -494,18 +496,46 @@ bool volumes_discard(struct engine *e, const struct task *t)
 
 /* ---- after a restart ---- */
 
-/* A directory without a row goes when it says that it was a task's. */
+/* Whose it is, as its directory says; NULL: nobody's in particular. */
+static char *owner_of(const struct engine *e, const char *name)
+{
+	_cleanup_(freep) char *path = path_join("%s/%s/" VOLUME_OWNER, e->volumes_dir, name);
+	char *text = NULL;
+	size_t len = 0;
+
+	if (!path || fs_read_file(AT_FDCWD, path, OWNER_MAX, &text, &len, NULL) < 0)
+		return NULL;
+	return text;
+}
+
+/*
+ * A directory without a row goes when it says that it was a task's and that task is gone. One that
+ * is known from its containers' records alone gets its row back.
+ */
 static void collect_dir(struct engine *e, const char *name)
 {
-	_cleanup_(freep) char *owner = path_join("%s/%s/" VOLUME_OWNER, e->volumes_dir, name);
+	_cleanup_(freep) char *owner = owner_of(e, name);
 	_cleanup_(store_volume_done) struct store_volume row = {};
 	_cleanup_(err_done) struct err err = {};
+	struct store_volume again = { .name = (char *) name, .task_arn = owner };
 
-	if (owner && access(owner, F_OK) == 0 &&
-	    store_get_volume(e->store, name, &row, &err) == 0) {
+	if (!owner || store_get_volume(e->store, name, &row, &err) != 0)
+		return;
+	if (!engine_task_by_arn(e, owner)) {
 		log_info("Removing volume '%s' that belongs to no task", name);
 		(void) discard(e, name);
+	} else if (store_put_volume(e->store, &again, &err) < 0) {
+		log_warn("Failed to note volume '%s', going on: %s", name, err_text(&err));
 	}
+}
+
+static void collect_row(struct engine *e, const char *name)
+{
+	_cleanup_(store_volume_done) struct store_volume row = {};
+
+	if (store_get_volume(e->store, name, &row, NULL) > 0 &&
+	    !engine_task_by_arn(e, row.task_arn))
+		(void) discard(e, name);
 }
 
 void volumes_collect(struct engine *e)
@@ -518,7 +548,7 @@ void volumes_collect(struct engine *e)
 	if (store_list_volumes(e->store, NULL, &names, &err) < 0)
 		log_warn("Failed to list volumes, going on: %s", err_text(&err));
 	for (char **s = names; s && *s; s++)
-		(void) discard(e, *s);
+		collect_row(e, *s);
 	while (d && (entry = readdir(d)))
 		if (entry->d_name[0] != '.')
 			collect_dir(e, entry->d_name);

@@ -487,6 +487,7 @@ static void leftovers_are_collected(void **state _unused_)
 	assert_false(exists("data/volumes/torn"));
 	assert_false(exists("data/volumes/bound"));
 	assert_true(exists("data/volumes/strange"));
+	assert_int_equal(shell("rm -r '%s/data/volumes/strange'", world.top), 0);
 	assert_true(exists("data/volumes/keep/_data/x"));
 	for (int i = 0; i < 100; i++)
 		world_turn(2); /* the trash is emptied meanwhile */
@@ -509,6 +510,31 @@ static void a_mount_survives_the_agent(void **state _unused_)
 	assert_int_equal(exit_code_of(ARN("adopts")), 137);
 	assert_true(world_gets_clean());
 	assert_int_equal(mounts(), 0);
+}
+
+/* The database is lost, the container runs on: its volume stays for as long as it does. */
+static void volumes_in_use_outlive_the_database(void **state _unused_)
+{
+	run_task(ARN("lost"), "{\"name\":\"v\",\"host\":{}}",
+		 MAIN("touch /a/x; sleep 1000", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(world_wait(ARN("lost"), "RUNNING", PATIENCE_MS));
+	assert_int_equal(volumes(), 2); /* it and the shared one */
+	world_end_agent();
+	assert_int_equal(shell("rm '%s'/data/agent.db*", world.top), 0);
+	world_start_agent();
+	for (int i = 0; i < 50; i++)
+		world_turn(2);
+	assert_int_equal(
+		shell("cd '%s/data/volumes' && [ -d ecs-t-1-v-*/_data ] && [ -e keep/_data/x ]",
+		      world.top),
+		0);
+	assert_int_equal(engine_stop_task(world.engine, ARN("lost"), NULL, NULL, NULL), 0);
+	assert_non_null(world_wait(ARN("lost"), "STOPPED", PATIENCE_MS));
+}
+
+static void it_goes_with_its_task_all_the_same(void **state _unused_)
+{
+	assert_int_equal(volumes(), 1);
 }
 
 /* A copy that was cut is made again from the beginning; a cut move goes on. */
@@ -659,6 +685,8 @@ int main(void)
 		WITH_AGENT(a_shared_volume_is_compared_when_asked_for),
 		WITH_AGENT(leftovers_are_collected),
 		WITH_AGENT(a_mount_survives_the_agent),
+		WITH_AGENT(volumes_in_use_outlive_the_database),
+		WITH_AGENT(it_goes_with_its_task_all_the_same),
 		cmocka_unit_test(torn_copies_are_mended),
 		WITH_AGENT(efs_is_mounted_by_its_helper),
 		WITH_AGENT(efs_needs_the_helper_for_some_things),
