@@ -101,6 +101,7 @@ int main(int argc, char **argv)
 	if (getpid() != 1) /* the pid namespace is another's: orphans come here all the same */
 		(void) prctl(PR_SET_CHILD_SUBREAPER, 1);
 	(void) sigprocmask(SIG_SETMASK, &set, &mask);
+	/* After the mask: by this ecs-shim sees from outside that signals are taken from now on. */
 	(void) signal(SIGTTIN, SIG_IGN);
 	(void) signal(SIGTTOU, SIG_IGN);
 	child = fork();

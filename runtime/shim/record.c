@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,9 +127,10 @@ bool record_has_execed(pid_t pid)
 
 bool record_parse_awaits_signals(const char *status)
 {
-	const char *p = strstr(status, "\nSigBlk:");
+	/* Not its mask: while a process waits for signals, those count as not blocked. */
+	const char *p = strstr(status, "\nSigIgn:");
 
-	return !p || strtoull(p + strlen("\nSigBlk:"), NULL, 16) != 0;
+	return !p || strtoull(p + strlen("\nSigIgn:"), NULL, 16) & 1ULL << (SIGTTIN - 1);
 }
 
 bool record_awaits_signals(pid_t pid)

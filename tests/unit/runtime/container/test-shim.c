@@ -425,12 +425,12 @@ static void a_process_is_known_by_start_and_boot(void **state)
 	expect_events(*state, want);
 }
 
-static void a_mask_of_signals_is_seen(void **state _unused_)
+static void an_init_that_awaits_signals_is_seen(void **state _unused_)
 {
 	assert_false(
-		record_parse_awaits_signals("Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t01\n"));
+		record_parse_awaits_signals("Name:\tx\nSigBlk:\t01\nSigIgn:\t0000000000000001\n"));
 	assert_true(
-		record_parse_awaits_signals("Name:\tx\nSigBlk:\tfffffffe7bfbba27\nSigIgn:\t0\n"));
+		record_parse_awaits_signals("Name:\tx\nSigBlk:\t00\nSigIgn:\t0000000000300000\n"));
 	assert_true(record_parse_awaits_signals("")); /* no telling: do not wait */
 }
 
@@ -474,7 +474,7 @@ int main(void)
 		cmocka_unit_test(messages_survive_the_wire),
 		cmocka_unit_test(health_survives_the_wire),
 		cmocka_unit_test(a_verdict_follows_the_probes),
-		cmocka_unit_test(a_mask_of_signals_is_seen),
+		cmocka_unit_test(an_init_that_awaits_signals_is_seen),
 		cmocka_unit_test(an_exec_is_seen),
 		cmocka_unit_test(runcs_last_error_is_found),
 		cmocka_unit_test(process_ids_are_parsed_strictly),
