@@ -296,6 +296,7 @@ const struct json_field docker_host_fields[] = {
 	  &rate_array },
 	{ "OomKillDisable", json_decode_bool, O(oom_kill_disable), false },
 	{ "Annotations", json_decode_pairs, O(annotations), false },
+	{ "PortBindings", payload_decode_port_bindings, 0, false },
 	{ "Runtime", decode_runtime, 0, false },
 	{ "CgroupParent", decode_nothing, 0, false }, /* the agent's own: the task's group */
 	{ "AutoRemove", decode_nothing, 0, false },   /* what stopped is cleaned up anyway */
@@ -439,13 +440,30 @@ static void apply_namespaces(const struct docker_options *o, struct container_sp
 	s->no_shm = o->ipc == NAMESPACE_NONE;
 }
 
+/* On cgroup v1 a group cannot have more than the one above it, and the kernel does not say so. */
+static int check_quota(const struct container *c, const struct container_spec *s, struct err *err)
+{
+	const struct docker_options *o = &c->docker;
+	double cpus = (double) o->cpu_quota_usec /
+		      (double) (o->cpu_period_usec ? o->cpu_period_usec : PERIOD_DEFAULT_USEC);
+
+	if (s->cgroup_v2 || c->task->cpu <= 0 || cpus <= c->task->cpu)
+		return 0;
+	return err_set(err, EINVAL, "CpuQuota, NanoCpus: %.2f CPUs are more than the task's %.2f",
+		       cpus, c->task->cpu);
+}
+
 int docker_options_apply(const struct container *c, struct container_spec *s,
 			 struct docker_scratch **ret_scratch, struct err *err)
 {
 	const struct docker_options *o = &c->docker;
-	struct docker_scratch *x = calloc(1, sizeof(*x));
+	struct docker_scratch *x;
 	size_t n_rates = 0;
+	int k = check_quota(c, s, err);
 
+	if (k < 0)
+		return k;
+	x = calloc(1, sizeof(*x));
 	for (size_t l = 0; l < _SPEC_BLOCK_MAX; l++)
 		n_rates += o->block_rates[l].n;
 	if (x) {

@@ -33,6 +33,7 @@ engine_sources = \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-health.c \
+	agent/engine/payload-ports.c \
 	agent/engine/payload-registry.c \
 	agent/engine/payload-unsupported.c \
 	agent/engine/payload-volumes.c \

@@ -13,6 +13,7 @@ struct row {
 	enum payload_place place;
 	const char *key;
 	bool (*harmless)(const json_t *v); /* beyond empty values; NULL: none */
+	const char *reason; /* why it is not to be expected; NULL: it is not there yet */
 };
 
 static bool text_is_one_of(const json_t *v, const char *const *texts)
@@ -48,18 +49,20 @@ static const struct row rows[] = {
 	{ PAYLOAD_CONTAINER, "managedAgents", NULL },
 	{ PAYLOAD_CONTAINER, "credentialSpecs", NULL },
 
-	{ PAYLOAD_CONFIG, "MacAddress", NULL },
+	{ PAYLOAD_CONFIG, "MacAddress", NULL, "the agent chooses the addresses of its bridge" },
 
-	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Links", NULL },
-	{ PAYLOAD_HOST_CONFIG, "PortBindings", NULL },
-	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL },
-	{ PAYLOAD_HOST_CONFIG, "Cgroup", NULL },
-	{ PAYLOAD_HOST_CONFIG, "StorageOpt", NULL },
+	{ PAYLOAD_HOST_CONFIG, "DeviceRequests", NULL, "GPUs come from resourceRequirements" },
+	{ PAYLOAD_HOST_CONFIG, "Links", NULL,
+	  "it names Docker's containers; links of the container definition does it" },
+	{ PAYLOAD_HOST_CONFIG, "PublishAllPorts", NULL, "portMappings names the ports to publish" },
+	{ PAYLOAD_HOST_CONFIG, "Cgroup", NULL, "a container's control group is below its task's" },
+	{ PAYLOAD_HOST_CONFIG, "StorageOpt", NULL, "writable layers have no quota of their own" },
 	{ PAYLOAD_HOST_CONFIG, "RestartPolicy", never_restarts },
-	{ PAYLOAD_HOST_CONFIG, "KernelMemory", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpuRealtimePeriod", NULL },
-	{ PAYLOAD_HOST_CONFIG, "CpuRealtimeRuntime", NULL },
+	{ PAYLOAD_HOST_CONFIG, "KernelMemory", NULL, "kernels have no such limit any more" },
+	{ PAYLOAD_HOST_CONFIG, "CpuRealtimePeriod", NULL,
+	  "the task's control group has no real-time budget" },
+	{ PAYLOAD_HOST_CONFIG, "CpuRealtimeRuntime", NULL,
+	  "the task's control group has no real-time budget" },
 };
 
 static bool is_empty(const json_t *v, int depth)
@@ -120,7 +123,9 @@ int payload_check_unsupported(enum payload_place place, const json_t *obj, struc
 		const struct row *r = find(place, key);
 
 		if (r && !payload_value_is_empty(v) && !(r->harmless && r->harmless(v)))
-			return err_set(err, ENOTSUP, "%s: not supported by this build", r->key);
+			return err_set(err, ENOTSUP, "%s: not supported%s%s", r->key,
+				       r->reason ? ": " : " by this build",
+				       r->reason ? r->reason : "");
 	}
 	return 0;
 }

@@ -75,6 +75,10 @@ int payload_decode_volumes(const json_t *obj, struct task *t, struct err *err);
 /* restartPolicy{}, for json_decode_object: struct restart_policy. */
 extern const struct json_field payload_restart_policy[];
 
+/* PortBindings of hostConfig, laid over the ports of the container at @dst. */
+int payload_decode_port_bindings(const json_t *value, void *dst, const struct json_field *f,
+				 struct err *err);
+
 /* Lays dockerConfig {config, hostConfig} over @c. */
 int payload_decode_docker_config(const json_t *obj, struct container *c, struct err *err);
 

@@ -77,12 +77,14 @@ void crash_point_reached(enum crash_point p)
 static const struct what {
 	const char *id, *ends, *helper_ends;
 	bool pulls;
+	bool shares;                  /* namespaces, which somebody holds */
 	const char *volumes, *mounts; /* after the marks */
 } tasks[] = {
 	{ .id = "stays" },
 	{ .id = "exits", .ends = "exit 101" },
 	{ .id = "helped", .helper_ends = "exit 3" },
 	{ .id = "pulls", .pulls = true },
+	{ .id = "shares", .shares = true },
 	{ .id = "keeps", /* a volume with something mounted on it, and a copy of what the image has */
 	  .volumes = "[{\"name\":\"memory\",\"type\":\"docker\",\"dockerVolumeConfiguration\":{"
 		     "\"driverOpts\":{\"type\":\"tmpfs\",\"device\":\"tmpfs\",\"o\":\"size=1m\"}}},"
@@ -137,9 +139,10 @@ static json_t *task(const struct what *w)
 		(void) json_array_append_new(containers,
 					     container(w, "helper", w->helper_ends, false));
 	extend(volumes, w->volumes);
-	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "arn", arn_of(w), "family", "crash",
-			 "version", "1", "desiredStatus", "RUNNING", "volumes", volumes,
-			 "containers", containers);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o}", "arn", arn_of(w), "family", "crash",
+			 "version", "1", "desiredStatus", "RUNNING", "pidMode",
+			 w->shares ? "task" : "", "ipcMode", w->shares ? "task" : "", "volumes",
+			 volumes, "containers", containers);
 }
 
 static void send_payload(void)

@@ -434,6 +434,28 @@ static const char *complaint_of(const json_t *r)
 	return *task ? task : json_get_string(world_container(r, 0), "reason", "");
 }
 
+/* v2 lets a group have more than the one above it, and gives it what that has. */
+static void a_quota_beyond_the_tasks_is_refused_on_v1(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0), *text = NULL;
+	const json_t *r;
+
+	assert_true(
+		asprintf(&text,
+			 "{\"tasks\":[{\"arn\":\"%s\",\"desiredStatus\":\"RUNNING\",\"cpu\":0.5,"
+			 "\"containers\":[{\"name\":\"main\",\"image\":\"" IMAGE
+			 "\",\"essential\":true,\"command\":[\"true\"],\"dockerConfig\":{"
+			 "\"hostConfig\":\"{\\\"NanoCpus\\\":750000000}\"}}]}]}",
+			 arn) > 0);
+	assert_int_equal(world_payload(text), 0);
+	r = world_wait(arn, "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	if (cgroup_mode() == CGROUP_V1)
+		assert_non_null(strstr(complaint_of(r), "0.75 CPUs are more than the task's 0.50"));
+	else
+		assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 0);
+}
+
 static void what_cannot_be_is_refused_with_its_reason(void **state _unused_)
 {
 	static const struct {
@@ -473,8 +495,14 @@ static void what_cannot_be_is_refused_with_its_reason(void **state _unused_)
 		  "'kernel.msgmax' is not of this" },
 		{ "{\"MaskedPaths\":[\"etc\"]}", NULL,
 		  "maskedPaths[0]: 'etc' is no absolute path" },
-		{ "{\"StorageOpt\":{\"size\":\"1G\"}}", NULL, "StorageOpt" },
-		{ NULL, "{\"MacAddress\":\"02:00:00:00:00:01\"}", "MacAddress" },
+		{ "{\"StorageOpt\":{\"size\":\"1G\"}}", NULL,
+		  "StorageOpt: not supported: writable layers have no quota" },
+		{ "{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\"}]}}", NULL,
+		  "PortBindings: 80/tcp[0]: HostIp: '127.0.0.1': ports are published on all" },
+		{ "{\"PublishAllPorts\":true}", NULL,
+		  "PublishAllPorts: not supported: portMappings" },
+		{ NULL, "{\"MacAddress\":\"02:00:00:00:00:01\"}",
+		  "MacAddress: not supported: the agent chooses" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -754,6 +782,7 @@ int main(void)
 		with_agent(a_shared_ipc_namespace_leaves_the_others_alone),
 		with_agent(the_task_ends_with_the_holder_of_its_namespaces),
 		with_agent(shared_namespaces_outlive_the_agent),
+		with_agent(a_quota_beyond_the_tasks_is_refused_on_v1),
 		with_agent(what_cannot_be_is_refused_with_its_reason),
 	};
 	int failed;

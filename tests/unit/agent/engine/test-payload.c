@@ -180,6 +180,25 @@ static void a_bad_health_check_is_named(void **state _unused_)
 	}
 }
 
+static void port_bindings_are_merged_key_by_key(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good(
+		"", ",\"portMappings\":[{\"containerPort\":80},{\"containerPort\":53,\"protocol\":"
+		    "\"udp\"}],\"dockerConfig\":{\"hostConfig\":\"{\\\"PortBindings\\\":{"
+		    "\\\"80/tcp\\\":[{\\\"HostPort\\\":\\\"8080\\\"},{\\\"HostIp\\\":"
+		    "\\\"0.0.0.0\\\",\\\"HostPort\\\":\\\"\\\"}],\\\"443\\\":[{}]}}\"}");
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(c->n_ports, 4);
+	assert_int_equal(c->ports[0].container_port, 53);
+	assert_int_equal(c->ports[1].container_port, 80);
+	assert_int_equal(c->ports[1].host_port, 8080);
+	assert_int_equal(c->ports[2].container_port, 80);
+	assert_int_equal(c->ports[2].host_port, 0);
+	assert_int_equal(c->ports[3].container_port, 443);
+	assert_int_equal(c->ports[3].proto, IPPROTO_TCP);
+}
+
 static void overrides_replace_the_command(void **state _unused_)
 {
 	_cleanup_(task_freep) struct task *a =
@@ -503,6 +522,7 @@ int main(void)
 		cmocka_unit_test(docker_config_is_laid_over_the_members),
 		cmocka_unit_test(a_health_check_is_decoded),
 		cmocka_unit_test(a_bad_health_check_is_named),
+		cmocka_unit_test(port_bindings_are_merged_key_by_key),
 		cmocka_unit_test(overrides_replace_the_command),
 		cmocka_unit_test(empty_wishes_are_no_wishes),
 		cmocka_unit_test(what_cannot_be_done_is_named),
