@@ -376,6 +376,50 @@ static int check_ulimits(const json_t *td, json_t *c, struct api_error *e)
 	return 0;
 }
 
+static int check_device(const json_t *c, const json_t *d, struct api_error *e)
+{
+	static const char *const known[] = { "read", "write", "mknod", NULL };
+	const json_t *p;
+	size_t i;
+
+	if (*json_get_string(d, "hostPath", "") != '/')
+		return fail_container(e, c, "The 'hostPath' of a device must be an absolute path.");
+	json_array_foreach(json_object_get(d, "permissions"), i, p)
+		if (!one_of(json_string_value(p), known))
+			return fail_container(e, c, "Unknown permission '%.64s' of a device.",
+					      json_string_value(p));
+	return 0;
+}
+
+static int check_tmpfs(const json_t *c, const json_t *t, struct api_error *e)
+{
+	if (*json_get_string(t, "containerPath", "") != '/')
+		return fail_container(e, c,
+				      "The 'containerPath' of a tmpfs must be an absolute path.");
+	if (!json_object_get(t, "size"))
+		return fail_container(e, c, "The 'size' of a tmpfs must not be empty.");
+	return check_bounded(c, t, "size", 1, INT32_MAX, e);
+}
+
+static int check_linux(const json_t *td, json_t *c, struct api_error *e)
+{
+	const json_t *l = json_object_get(c, "linuxParameters"), *v;
+	size_t i;
+
+	(void) td;
+	if (check_bounded(c, l, "swappiness", 0, 100, e) < 0 ||
+	    check_bounded(c, l, "sharedMemorySize", 1, INT32_MAX, e) < 0 ||
+	    check_bounded(c, l, "maxSwap", 0, INT32_MAX, e) < 0)
+		return -1;
+	json_array_foreach(json_object_get(l, "devices"), i, v)
+		if (check_device(c, v, e) < 0)
+			return -1;
+	json_array_foreach(json_object_get(l, "tmpfs"), i, v)
+		if (check_tmpfs(c, v, e) < 0)
+			return -1;
+	return 0;
+}
+
 static int check_times(const json_t *td, json_t *c, struct api_error *e)
 {
 	(void) td;
@@ -399,10 +443,10 @@ static int check_defaults(const json_t *td, json_t *c, struct api_error *e)
 }
 
 static int (*const container_rules[])(const json_t *td, json_t *c, struct api_error *e) = {
-	check_name,    check_image,        check_cpu,     check_memory,
-	check_ports,   check_environment,  check_secrets, check_mounts,
-	check_links,   check_dependencies, check_health,  check_logging,
-	check_ulimits, check_times,        gpu_check,     check_defaults,
+	check_name,        check_image,    check_cpu,     check_memory, check_ports,
+	check_environment, check_secrets,  check_mounts,  check_links,  check_dependencies,
+	check_health,      check_logging,  check_ulimits, check_times,  gpu_check,
+	check_linux,       check_defaults,
 };
 
 int taskdef_check_container(const json_t *td, json_t *c, struct api_error *e)

@@ -339,6 +339,27 @@ int docker_options_settle(struct container *c, struct err *err)
 	return settle_cpu(o, err);
 }
 
+/* What tools look for on every container of ECS; a user's own of these names are overwritten. */
+static int add_labels(struct container *c, const struct task *t, struct err *err)
+{
+	const char *slash = t->cluster_arn ? strrchr(t->cluster_arn, '/') : NULL;
+	const struct {
+		const char *key, *value;
+	} labels[] = {
+		{ "com.amazonaws.ecs.cluster", slash ? slash + 1 : t->cluster_arn },
+		{ "com.amazonaws.ecs.container-name", c->name },
+		{ "com.amazonaws.ecs.task-arn", t->arn },
+		{ "com.amazonaws.ecs.task-definition-family", t->family },
+		{ "com.amazonaws.ecs.task-definition-version", t->version },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
+		if (payload_pairs_set(&c->labels, labels[i].key,
+				      labels[i].value ? labels[i].value : "") < 0)
+			return err_set(err, ENOMEM, "label container '%s'", c->name);
+	return 0;
+}
+
 int docker_settle_task(struct task *t, struct err *err)
 {
 	for (size_t i = 0; i < t->n_containers; i++) {
@@ -356,6 +377,8 @@ int docker_settle_task(struct task *t, struct err *err)
 			c->network_mode = NETWORK_NONE;
 			c->n_ports = 0;
 		}
+		if (add_labels(c, t, err) < 0)
+			return -ENOMEM;
 	}
 	return holder_add(t, err);
 }

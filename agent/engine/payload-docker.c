@@ -96,8 +96,9 @@ struct pairs {
 	size_t n;
 };
 
-static int pairs_set(struct pairs *to, const char *key, const char *value)
+int payload_pairs_set(void *pairs, const char *key, const char *value)
 {
+	struct pairs *to = pairs;
 	struct json_pair *grown;
 
 	for (size_t i = 0; i < to->n; i++)
@@ -124,7 +125,7 @@ static int decode_merge(const json_t *value, void *dst, const struct json_field 
 	int k = json_decode_pairs(value, &fresh, f, err);
 
 	for (size_t i = 0; k == 0 && i < fresh.n; i++)
-		if (pairs_set(dst, fresh.items[i].key, fresh.items[i].value) < 0)
+		if (payload_pairs_set(dst, fresh.items[i].key, fresh.items[i].value) < 0)
 			k = err_set(err, ENOMEM, "copy pair");
 	json_pairs_free(fresh.items, fresh.n);
 	return k;
@@ -143,7 +144,7 @@ static int decode_env(const json_t *value, void *dst, const struct json_field *f
 		if (!eq)
 			continue; /* to Docker: take the daemon's own, which has none */
 		*eq = '\0';
-		if (pairs_set(&fresh, *s, eq + 1) < 0)
+		if (payload_pairs_set(&fresh, *s, eq + 1) < 0)
 			k = err_set(err, ENOMEM, "copy variable");
 	}
 	if (k == 0) {

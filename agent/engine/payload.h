@@ -75,6 +75,9 @@ int payload_decode_volumes(const json_t *obj, struct task *t, struct err *err);
 /* restartPolicy{}, for json_decode_object: struct restart_policy. */
 extern const struct json_field payload_restart_policy[];
 
+/* Sets a key in `struct json_pair *items; size_t n`, which stand in this order at @pairs. -ENOMEM. */
+int payload_pairs_set(void *pairs, const char *key, const char *value);
+
 /* PortBindings of hostConfig, laid over the ports of the container at @dst. */
 int payload_decode_port_bindings(const json_t *value, void *dst, const struct json_field *f,
 				 struct err *err);

@@ -567,6 +567,41 @@ static void a_link_gives_names_and_variables(void **state _unused_)
 	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 5);
 }
 
+/* ---- labels ---- */
+
+static bool has_annotation(const char *state, const char *key, const char *value)
+{
+	_cleanup_(json_decrefp) json_t *all = json_loads(state, 0, NULL);
+
+	return strcmp(json_get_string(json_object_get(all, "annotations"), key, ""), value) == 0;
+}
+
+/* Asked of the runtime, which is where tools look. */
+static void labels_stand_on_the_container(void **state _unused_)
+{
+	_cleanup_(freep) char *arn = arn_of(0), *command = NULL;
+	char text[8192] = "";
+	FILE *f;
+
+	run(0, &(struct wish){ .config = "{\"Labels\":{\"mine\":\"yes\","
+					 "\"com.amazonaws.ecs.container-name\":\"liar\"}}",
+			       .host_config = "{\"Annotations\":{\"note\":\"this\"}}",
+			       .script = "sleep 1000" });
+	assert_non_null(world_wait(arn, "RUNNING", PATIENCE_MS));
+	assert_true(asprintf(&command, "runc --root '%s/runc' state %s", world.config.run_dir,
+			     task_of(arn)->containers[0].id) > 0);
+	f = popen(command, "r");
+	assert_non_null(f);
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	(void) pclose(f);
+	assert_true(has_annotation(text, "mine", "yes"));
+	assert_true(has_annotation(text, "note", "this"));
+	assert_true(has_annotation(text, "com.amazonaws.ecs.task-arn", arn));
+	assert_true(has_annotation(text, "com.amazonaws.ecs.container-name", "main"));
+	assert_true(has_annotation(text, "com.amazonaws.ecs.task-definition-family", "f"));
+	assert_true(has_annotation(text, "com.amazonaws.ecs.task-definition-version", "1"));
+}
+
 /* ---- GPUs ---- */
 
 static void make_file(const char *path, const char *text, mode_t mode)
@@ -775,6 +810,7 @@ int main(void)
 		with_agent(what_confines_can_be_tightened_and_lifted),
 		with_agent(the_process_finds_what_was_said),
 		with_agent(a_large_environment_arrives_whole),
+		with_agent(labels_stand_on_the_container),
 		with_agent(a_link_gives_names_and_variables),
 		with_agent(a_gpu_comes_with_its_nodes_and_the_hook),
 		with_agent(without_the_hook_a_gpu_is_refused),
