@@ -63,7 +63,7 @@ static int lock_dir(const char *dir, const char *key, int *ret_fd, struct err *e
 	return 0;
 }
 
-static int set_up_locks(struct agent *a, struct err *err)
+int agent_lock_dirs(struct agent *a, struct err *err)
 {
 	int r = lock_dir(a->config->run_dir, "ECS_RUN_DIR", &a->run_lock, err);
 
@@ -321,12 +321,12 @@ static const struct {
 	int (*up)(struct agent *a, struct err *err);
 	int exit_code;
 } steps[] = {
-	{ set_up_locks, EXIT_RETRY },  { set_up_state, EXIT_TERMINAL },
-	{ set_up_loop, EXIT_RETRY },   { set_up_transport, EXIT_RETRY },
+	{ agent_lock_dirs, EXIT_RETRY }, { set_up_state, EXIT_TERMINAL },
+	{ set_up_loop, EXIT_RETRY },     { set_up_transport, EXIT_RETRY },
 	{ find_identity, EXIT_RETRY },
 };
 
-static void tear_down(struct agent *a)
+void agent_tear_down(struct agent *a)
 {
 	a->trim = sd_event_source_disable_unref(a->trim);
 	agent_stop_sessions(a);
@@ -351,7 +351,7 @@ static void tear_down(struct agent *a)
 	a->config = config_free(a->config);
 }
 
-static void init(struct agent *a, struct config *config)
+void agent_init(struct agent *a, struct config *config)
 {
 	*a = (struct agent){ .config = config,
 			     .run_lock = -EBADF,
@@ -370,7 +370,7 @@ int agent_run(struct config *config)
 	struct agent a;
 	int code = EXIT_OK;
 
-	init(&a, config);
+	agent_init(&a, config);
 	for (size_t i = 0; code == EXIT_OK && i < ARRAY_SIZE(steps); i++) {
 		if (steps[i].up(&a, &err) < 0) {
 			log_error("Failed to start: %s", err_text(&err));
@@ -384,6 +384,6 @@ int agent_run(struct config *config)
 			code = EXIT_RETRY;
 		}
 	}
-	tear_down(&a);
+	agent_tear_down(&a);
 	return code;
 }

@@ -64,7 +64,19 @@ struct agent {
 /* Runs until a signal or an error ends it. Takes @config. Returns the exit code. */
 int agent_run(struct config *config);
 
+/*
+ * Lists what belongs to no task on standard output, and removes it with @repair. Takes @config.
+ * Returns an exit code: EXIT_OK, or one of those below.
+ */
+enum { DOCTOR_FAILED = 1, DOCTOR_LEFT = 4 };
+int agent_doctor(struct config *config, bool repair, bool json);
+
 /* ---- between the files of the agent ---- */
+
+void agent_init(struct agent *a, struct config *config);
+void agent_tear_down(struct agent *a);
+/* One agent per directory: -EBUSY names the other one. */
+int agent_lock_dirs(struct agent *a, struct err *err);
 
 #define META_CLUSTER "cluster-name"
 #define META_INSTANCE_ARN "container-instance-arn"

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/outbox.h"
+#include "agent/engine/doctor.h"
 #include "agent/engine/engine.h"
 #include "common/clock.h"
 #include "common/fs.h"
@@ -46,6 +47,15 @@ static int view_stop_task(void *userdata, const char *arn, struct err *err)
 		log_info("Stopping task '%s' because ecsctl asks for it", arn);
 	return engine_stop_task(e, arn, "Task stopped by ecsctl on its container instance", NULL,
 				err);
+}
+
+static json_t *view_doctor(void *userdata, bool repair, struct err *err)
+{
+	json_t *answer = NULL;
+
+	return engine_doctor(((struct agent *) userdata)->engine, repair, &answer, err) < 0
+		       ? NULL
+		       : answer;
 }
 
 static void view_status(void *userdata, struct agent_status *ret)
@@ -100,6 +110,7 @@ void agent_init_view(struct agent *a)
 				       .task_count = view_task_count,
 				       .task_at = view_task_at,
 				       .find_task = view_find_task,
+				       .doctor = view_doctor,
 				       .log_path = view_log_path,
 				       .mounts = view_mounts,
 				       .stop_task = view_stop_task,

@@ -21,6 +21,7 @@ sbin_PROGRAMS += ecs-agent
 ecs_agent_SOURCES = \
 	agent/agent.c agent/agent.h \
 	agent/containers.c \
+	agent/doctor.c \
 	agent/join.c \
 	agent/local.c \
 	agent/main.c \

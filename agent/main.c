@@ -154,6 +154,8 @@ static int with_config(const struct options *o, struct config *config)
 	_cleanup_(config_freep) struct config *c = config;
 
 	find_gpus(c);
+	if (o->doctor)
+		return agent_doctor(TAKE_PTR(c), o->repair, o->json);
 	if (o->print_config)
 		config_print(c, stdout, o->json);
 	else if (o->health_check)

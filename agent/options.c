@@ -21,6 +21,8 @@ static const struct option_row {
 	{ "print-config", offsetof(struct options, print_config), false },
 	{ "print-config-keys", offsetof(struct options, print_config_keys), false },
 	{ "json", offsetof(struct options, json), false },
+	{ "doctor", offsetof(struct options, doctor), false },
+	{ "repair", offsetof(struct options, repair), false },
 	{ "k", offsetof(struct options, insecure), false },
 	{ "blackhole-ec2-metadata", offsetof(struct options, blackhole_imds), false },
 	{ "config", offsetof(struct options, config_file), true },
@@ -102,6 +104,8 @@ const char *options_help(void)
 	       "  -loglevel-driver LEVEL    the same for the log file alone\n"
 	       "  -loglevel-on-instance LEVEL  the same for standard output or the journal alone\n"
 	       "  -ecs-attributes           print the attributes this host registers and exit\n"
+	       "  --doctor [--repair] [--json]  list (remove) what belongs to no task and exit;\n"
+	       "                            4 if something is left\n"
 	       "  -healthcheck              ask a running agent; exit 0 if it answers, else 1\n"
 	       "  -k                        do not verify TLS certificates\n"
 	       "  -blackhole-ec2-metadata   never ask the instance metadata service\n"

@@ -13,6 +13,7 @@ enum {
 	CTL_FAILED = 1,
 	CTL_USAGE = 2,
 	CTL_UNREACHABLE = 3, /* no agent at the socket */
+	CTL_LEFT = 4,        /* the doctor found something that is still there */
 };
 
 struct invocation {
@@ -35,6 +36,7 @@ int cmd_logs(const struct invocation *i);
 int cmd_inspect(const struct invocation *i);
 int cmd_stop(const struct invocation *i);
 int cmd_events(const struct invocation *i);
+int cmd_doctor(const struct invocation *i);
 int cmd_image(const struct invocation *i);
 int cmd_version(const struct invocation *i);
 

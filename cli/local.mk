@@ -3,6 +3,7 @@ noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	cli/client.c cli/client.h \
 	cli/commands.h \
+	cli/doctor.c \
 	cli/image.c \
 	cli/logs.c cli/logs.h \
 	cli/ps.c \

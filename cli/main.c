@@ -29,6 +29,10 @@ static const struct command commands[] = {
 	{ "image", "ls|pull|load|rm|inspect ...", "work with the image store", cmd_image,
 	  "Everything behind 'image' goes to ecs-image; see ecs-image --help for options.\n"
 	  "This works without an agent as well.\n" },
+	{ "doctor", "[--repair]", "list what is on this host and belongs to no task", cmd_doctor,
+	  "  --repair      remove it; processes are killed\n"
+	  "Without a running agent its state is looked through by ecs-agent --doctor.\n"
+	  "Exit code 4: something is left.\n" },
 	{ "version", "", "show the versions of ecsctl and agent", cmd_version, "" },
 };
 
@@ -44,7 +48,8 @@ static void print_usage(FILE *f)
 	      "  --help         also behind a command\n"
 	      "\n"
 	      "TASK is an ARN, an id, or the beginning of an id.\n"
-	      "Exit codes: 0 done, 1 failed, 2 wrong words, 3 no agent to ask.\n",
+	      "Exit codes: 0 done, 1 failed, 2 wrong words, 3 no agent to ask, 4 doctor: something "
+	      "is left.\n",
 	      f);
 }
 

@@ -49,6 +49,9 @@ struct engine_params {
 /* Opens the image store and the cgroup parent (-EPERM, -EROFS …: no containers can be run here). */
 int engine_new(const struct engine_params *p, struct engine **ret, struct err *err);
 
+/* Knows the tasks and does nothing about them: for engine_doctor() without a running agent. */
+int engine_load(struct engine *e, struct err *err);
+
 /*
  * Loads all tasks of the store, finds their shims again, reconciles and collects what belongs to no
  * task. Once, before the sessions connect; what ended meanwhile is in the outbox when it returns.

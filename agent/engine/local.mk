@@ -12,6 +12,8 @@ engine_sources = \
 	agent/engine/docker-options.c \
 	agent/engine/docker-options.h \
 	agent/engine/docker-security.c \
+	agent/engine/doctor.c \
+	agent/engine/doctor.h \
 	agent/engine/engine.c \
 	agent/engine/engine.h \
 	agent/engine/health.c \

@@ -346,21 +346,28 @@ static void collect(struct engine *e)
 
 /* ---- the whole ---- */
 
-int engine_restore(struct engine *e, struct err *err)
+int engine_load(struct engine *e, struct err *err)
 {
-	bool rebooted = false;
-	size_t running = 0;
 	int k = store_load_tasks(e->store, on_task, e, err);
 
-	if (k == 0)
-		k = check_boot(e, &rebooted, err);
 	if (k < 0)
 		return err_wrap(err, "load tasks");
 	CRASH_POINT(RESTORE_LOADED);
 	k = rebuild_tasks(e, err);
-	if (k < 0)
-		return err_wrap(err, "look through the containers' records");
 	CRASH_POINT(RESTORE_REBUILT);
+	return k < 0 ? err_wrap(err, "look through the containers' records") : 0;
+}
+
+int engine_restore(struct engine *e, struct err *err)
+{
+	bool rebooted = false;
+	size_t running = 0;
+	int k = engine_load(e, err);
+
+	if (k == 0)
+		k = check_boot(e, &rebooted, err);
+	if (k < 0)
+		return k;
 	for (size_t i = 0; k == 0 && i < e->n_tasks; i++)
 		k = find_task_again(e, e->tasks[i], rebooted, err);
 	if (k < 0)

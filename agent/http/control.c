@@ -159,6 +159,24 @@ static void answer_task(const struct agent_view *v, const char *method, char *re
 		answer_json(r, 200, task_to_json(v, t));
 }
 
+/* GET looks, POST repairs. */
+static void answer_doctor(const struct agent_view *v, const char *method, struct http_reply *r)
+{
+	bool repair = strcmp(method, "POST") == 0;
+	_cleanup_(err_done) struct err err = {};
+	json_t *o = NULL;
+
+	if (!v->doctor || (!repair && strcmp(method, "GET") != 0)) {
+		answer_error(r, 405, "%s is not answered here", method);
+		return;
+	}
+	o = v->doctor(v->userdata, repair, &err);
+	if (o)
+		answer_json(r, 200, o);
+	else
+		answer_error(r, 500, "look for leftovers: %s", err_text(&err));
+}
+
 void control_answer(const struct agent_view *v, const char *method, const char *path,
 		    struct http_reply *r)
 {
@@ -169,7 +187,9 @@ void control_answer(const struct agent_view *v, const char *method, const char *
 
 		if (rest)
 			answer_task(v, method, rest, r);
-	} else if (strcmp(method, "GET") != 0)
+	} else if (strcmp(path, "/v1/doctor") == 0)
+		answer_doctor(v, method, r);
+	else if (strcmp(method, "GET") != 0)
 		answer_error(r, 405, "%s is not answered here", method);
 	else if (strcmp(path, "/v1/version") == 0)
 		answer_version(v, r);

@@ -51,6 +51,8 @@ struct agent_view {
 	/* [{type, name, source, destination, readOnly}]; NULL: none. The whole may be NULL. */
 	json_t *(*mounts)(void *userdata, const struct container *c);
 	int (*stop_task)(void *userdata, const char *arn, struct err *err);
+	/* The doctor's answer, a new reference; NULL: with @err. May be NULL itself. */
+	json_t *(*doctor)(void *userdata, bool repair, struct err *err);
 	void (*status)(void *userdata, struct agent_status *ret);
 	void (*refresh_samples)(void *userdata); /* those that are not of this moment; may be NULL */
 };

@@ -134,3 +134,25 @@ kill_agent() { lab_stop agent KILL; }
 	lab_resume_agent agent
 	run -0 lab_ecsctl agent ps
 }
+
+@test "the doctor finds and removes what belongs to no task, with and without an agent" {
+	local env=()
+	mkdir -p "$LAB_DIR/agent/run/runc/ghost"
+	run lab_ecsctl agent doctor
+	[ "$status" -eq 4 ]
+	[[ $output == *runtime-state*ghost*left* ]]
+	run lab_ecsctl agent doctor --repair
+	[ "$status" -eq 0 ]
+	[[ $output == *runtime-state*ghost*removed* ]]
+	[ ! -e "$LAB_DIR/agent/run/runc/ghost" ]
+	lab_stop agent
+	mkdir -p "$LAB_DIR/agent/run/runc/ghost"
+	mapfile -t env <"$LAB_DIR/agent/env"
+	run env -i "${env[@]}" "PATH=$LAB_BUILD:$PATH" "$LAB_BUILD/ecsctl" --json doctor
+	[ "$status" -eq 4 ]
+	[[ $output == *'"name": "ghost"'* ]]
+	run env -i "${env[@]}" "PATH=$LAB_BUILD:$PATH" "$LAB_BUILD/ecsctl" doctor --repair
+	[ "$status" -eq 0 ]
+	[ ! -e "$LAB_DIR/agent/run/runc/ghost" ]
+	lab_resume_agent agent
+}

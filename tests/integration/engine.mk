@@ -8,7 +8,7 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends \
 	tests/integration/engine/test-image-cleanup \
-	tests/integration/engine/test-persistence \
+	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
 	tests/integration/engine/test-runtime tests/integration/engine/test-stops
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
@@ -25,6 +25,8 @@ tests_integration_engine_test_volumes_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_persistence_SOURCES = tests/integration/engine/test-persistence.c $(ENGINE_WORLD) \
 	$(ENGINE_TOLD)
 tests_integration_engine_test_persistence_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_doctor_SOURCES = tests/integration/engine/test-doctor.c $(ENGINE_WORLD)
+tests_integration_engine_test_doctor_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 # The engine with its crash points in it; see agent/engine/crash.h.
 check_LIBRARIES = libcrash.a
 libcrash_a_SOURCES = $(engine_sources)
