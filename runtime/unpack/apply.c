@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/fs.h"
+#include "runtime/unpack/inroot.h"
 #include "runtime/unpack/outline.h"
 
 #define OPAQUE_XATTR "trusted.overlay.opaque"
@@ -128,12 +129,55 @@ static int make_parents(struct apply *a, char *path, struct err *err)
 	}
 }
 
+/*
+ * A parent is a link that the layer brought before: the entry goes where it leads within the layer,
+ * as with Docker, which unpacks in a root of its own. From here on the entry has that path.
+ */
+static int follow_links(struct apply *a, char parent[TAR_PATH_MAX + 1], struct err *err)
+{
+	char name[256];
+	size_t at;
+	int k;
+
+	(void) snprintf(name, sizeof(name), "%s", a->name);
+	k = inroot_resolve(a->root_fd, parent, err);
+	if (k < 0)
+		return k;
+	if (strlen(parent) + 1 + strlen(name) > TAR_PATH_MAX)
+		return err_set(err, EPROTO, "'%.200s': leads too far", a->path);
+	at = strlen(parent);
+	memcpy(a->path, parent, at);
+	if (at > 0)
+		a->path[at++] = '/';
+	memcpy(a->path + at, name, strlen(name) + 1);
+	a->name = a->path + at;
+	return 0;
+}
+
+static int open_parent(struct apply *a, const char *parent, struct err *err)
+{
+	int fd = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
+
+	if (fd == -ENOENT) {
+		char made[TAR_PATH_MAX + 1];
+		int k;
+
+		(void) snprintf(made, sizeof(made), "%s", parent);
+		k = make_parents(a, made, err);
+		if (k < 0)
+			return k;
+		fd = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
+	}
+	return fd;
+}
+
 /* Points parent_fd and name at where the entry goes. */
 static int enter_parent(struct apply *a, struct err *err)
 {
+	_cleanup_(err_done) struct err why = {};
 	char parent[TAR_PATH_MAX + 1];
 	char *slash;
-	int fd;
+	int fd, k;
 
 	(void) snprintf(parent, sizeof(parent), "%s", a->path);
 	slash = strrchr(parent, '/');
@@ -141,19 +185,19 @@ static int enter_parent(struct apply *a, struct err *err)
 	*(slash ? slash : parent) = '\0';
 	if (a->parent_fd >= 0 && strcmp(parent, a->parent_path) == 0)
 		return 0;
-	fd = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
-	if (fd == -ENOENT) {
-		int k = make_parents(a, parent, err);
-
+	fd = open_parent(a, parent, &why);
+	if (fd == -ELOOP && a->limits->mode == APPLY_LAYER) {
+		k = follow_links(a, parent, err);
 		if (k < 0)
 			return k;
-		fd = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
+		err_done(&why);
+		fd = open_parent(a, parent, &why);
 	}
 	if (fd == -ELOOP || fd == -ENOTDIR)
 		return err_set(err, EPROTO, "'%.200s': a parent is not a directory of the archive",
 			       a->path);
 	if (fd < 0)
-		return fail(a, -fd, "open parent directory", err);
+		return why.code ? err_move(err, &why) : fail(a, -fd, "open parent directory", err);
 	(void) safe_close(a->parent_fd);
 	a->parent_fd = fd;
 	(void) snprintf(a->parent_path, sizeof(a->parent_path), "%s", parent);
@@ -381,7 +425,8 @@ static int apply_symlink(struct apply *a, const struct tar_entry *e, struct err 
 static int apply_hardlink(struct apply *a, const struct tar_entry *e, struct err *err)
 {
 	_cleanup_(closep) int dir = -EBADF;
-	char target[TAR_PATH_MAX + 1];
+	char target[TAR_PATH_MAX + 1], parent[TAR_PATH_MAX + 1];
+	const char *name;
 	struct stat st;
 	bool whiteout;
 	char *slash;
@@ -394,16 +439,21 @@ static int apply_hardlink(struct apply *a, const struct tar_entry *e, struct err
 	slash = strrchr(target, '/');
 	if (slash)
 		*slash = '\0';
-	dir = open_beneath(a->root_fd, slash ? target : "", O_PATH | O_DIRECTORY);
-	if (dir < 0 || fstatat(dir, slash ? slash + 1 : target, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    S_ISDIR(st.st_mode) || is_whiteout(&st))
+	name = slash ? slash + 1 : target;
+	(void) snprintf(parent, sizeof(parent), "%s", slash ? target : "");
+	dir = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
+	if (dir == -ELOOP && a->limits->mode == APPLY_LAYER &&
+	    inroot_resolve(a->root_fd, parent, NULL) == 0)
+		dir = open_beneath(a->root_fd, parent, O_PATH | O_DIRECTORY);
+	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) ||
+	    is_whiteout(&st))
 		return err_set(err, EPROTO,
 			       "'%.200s': hard link to '%.200s', which is no file of the archive",
 			       a->path, e->link);
 	k = make_room(a, &whiteout, err);
 	if (k < 0)
 		return k;
-	if (linkat(dir, slash ? slash + 1 : target, a->parent_fd, a->name, 0) < 0)
+	if (linkat(dir, name, a->parent_fd, a->name, 0) < 0)
 		return fail(a, errno, "make hard link", err);
 	return 0;
 }

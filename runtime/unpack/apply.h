@@ -2,7 +2,8 @@
 /*
  * apply - writes the entries of an untrusted layer archive beneath one directory.
  * Every name is normalised and must stay inside; parents are reached by openat2(RESOLVE_BENEATH,
- * RESOLVE_NO_SYMLINKS), so no entry is ever written through a symbolic link. In a layer, whiteouts
+ * RESOLVE_NO_SYMLINKS), so the kernel never follows a symbolic link of the archive. Where one of them
+ * is a parent of a later entry of a layer, inroot.h says where that is inside. In a layer, whiteouts
  * become overlayfs's (a 0/0 character device; trusted.overlay.opaque=y on a directory).
  * https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
  */

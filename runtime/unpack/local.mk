@@ -3,6 +3,7 @@ libruntime_a_SOURCES += \
 	runtime/unpack/apply.c runtime/unpack/apply.h \
 	runtime/unpack/gunzip.h \
 	runtime/unpack/inflate.c runtime/unpack/inflate.h \
+	runtime/unpack/inroot.c runtime/unpack/inroot.h \
 	runtime/unpack/outline.c runtime/unpack/outline.h \
 	runtime/unpack/tar.c runtime/unpack/tar.h \
 	runtime/unpack/unpack.c runtime/unpack/unpack.h

@@ -124,11 +124,11 @@ static const int stream_calls[] = {
 };
 
 static const int file_calls[] = {
-	SCMP_SYS(openat),     SCMP_SYS(openat2), SCMP_SYS(mkdirat),   SCMP_SYS(mknodat),
-	SCMP_SYS(symlinkat),  SCMP_SYS(linkat),  SCMP_SYS(unlinkat),  SCMP_SYS(fchown),
-	SCMP_SYS(fchownat),   SCMP_SYS(fchmod),  SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
-	SCMP_SYS(newfstatat), SCMP_SYS(fstat),   SCMP_SYS(statx),     SCMP_SYS(getdents64),
-	SCMP_SYS(fcntl),      SCMP_SYS(lseek),   SCMP_SYS(umask),
+	SCMP_SYS(openat),     SCMP_SYS(openat2),    SCMP_SYS(mkdirat), SCMP_SYS(mknodat),
+	SCMP_SYS(symlinkat),  SCMP_SYS(readlinkat), SCMP_SYS(linkat),  SCMP_SYS(unlinkat),
+	SCMP_SYS(fchown),     SCMP_SYS(fchownat),   SCMP_SYS(fchmod),  SCMP_SYS(fsetxattr),
+	SCMP_SYS(utimensat),  SCMP_SYS(newfstatat), SCMP_SYS(fstat),   SCMP_SYS(statx),
+	SCMP_SYS(getdents64), SCMP_SYS(fcntl),      SCMP_SYS(lseek),   SCMP_SYS(umask),
 };
 
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)

@@ -41,6 +41,13 @@ value() { # of a JSON answer in out: a Python expression of v
 	python3 -c 'import json,sys; v=json.loads(open("out").read().strip().splitlines()[-1]); print(eval(sys.argv[1]))' "$1"
 }
 
+# All that the layers of a store are.
+describe() {
+	(cd "$1/layers" && find . -mindepth 1 -type d -printf '%P %y %m %U %G\n' \
+		-o ! -name '*.json' -printf '%P %y %m %U %G %s %l %n\n' | grep -v '\.outline ' | sort
+	 find . -type f ! -name '*.json' -print0 | sort -z | xargs -0 sha256sum)
+}
+
 # Three layers with about everything in them, as oci:t.
 make_image() {
 	umoci init --layout oci && umoci new --image oci:t && umoci unpack --image oci:t b || return
@@ -70,7 +77,7 @@ run --output a.tar save example.com/web:1; ok "it is saved" $?
 ok "and loaded from standard input" $?
 [ "$("$image" --store two --json inspect example.com/web:1 | sed 's/.*"id":"\([^"]*\)".*/\1/')" = "$id" ]
 ok "as the same image" $?
-[ "$(ls two/layers)" = "$(ls store/layers)" ] && diff -r --no-dereference two/layers store/layers -x '*.json' -x pipe -x null >out 2>&1
+describe two >got; describe store >wanted; [ -s wanted ] && diff wanted got >out
 ok "with the same layers, byte for byte" $?
 mkdir -p from-oci && skopeo copy -q --insecure-policy oci-archive:a.tar dir:from-oci >out 2>&1 &&
 	skopeo copy -q --insecure-policy docker-archive:a.tar oci:from-docker:t >>out 2>&1
