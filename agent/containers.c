@@ -62,6 +62,8 @@ static void on_event(void *userdata, const json_t *event)
 	/* One that is restarted exits and does not stop. */
 	if (strcmp(type, "container-stopped") == 0 || strcmp(type, "container-exited") == 0)
 		count_end(a, event);
+	if (strcmp(json_get_string(event, "type", ""), "container-limits-differ") == 0)
+		a->counters.limits_differ++;
 	events_add(&a->events, event);
 	if (a->control)
 		control_wake(a->control);

@@ -24,8 +24,6 @@ enum {
 	KILL_PATIENCE_MS = 5000, /* after the shim should have killed */
 	EARLY_MAX = 8,
 	QUOTA_MIN_USEC = 1000, /* the kernel takes no less */
-	SHARES_MIN = 2,
-	SHARES_MAX = 262144,
 };
 
 char *container_runs_dir(const struct container *c)
@@ -66,14 +64,14 @@ static struct cgroup_limits task_limits(const struct engine *e, const struct tas
 	if (!e->config->task_cpu_mem_limit)
 		return l;
 	for (size_t i = 0; i < t->n_containers; i++)
-		shares += MAX(t->containers[i].cpu_shares, SHARES_MIN);
+		shares += MAX(t->containers[i].cpu_shares, CPU_SHARES_MIN);
 	l.memory_bytes = t->memory_mib << 20;
 	if (t->cpu > 0) {
 		l.cpu_period_usec = e->config->cgroup_cpu_period_usec;
 		l.cpu_quota_usec =
 			MAX((int64_t) (t->cpu * (double) l.cpu_period_usec), QUOTA_MIN_USEC);
 	} else {
-		l.cpu_shares = MIN(shares, SHARES_MAX);
+		l.cpu_shares = MIN(shares, CPU_SHARES_MAX);
 	}
 	return l;
 }
@@ -408,6 +406,7 @@ static void on_started(struct container *c, const struct shim_event *ev)
 	if (e->callbacks.on_container_running)
 		e->callbacks.on_container_running(e->callbacks.userdata, c);
 	engine_tell(e, c->task, c, "container-running");
+	limits_check_later(c);
 }
 
 static int on_left(sd_event_source *s, uint64_t usec, void *userdata);

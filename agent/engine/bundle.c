@@ -375,7 +375,7 @@ static int write_spec(struct container *c, const struct bundle *b, const char *c
 		.memory_reservation_bytes = c->memory_reservation_bytes,
 		.memory_swap_bytes = c->memory_swap_bytes,
 		.swappiness = c->swappiness,
-		.cpu_shares = CLAMP(c->cpu_shares, 2, 262144),
+		.cpu_shares = CLAMP(c->cpu_shares, CPU_SHARES_MIN, CPU_SHARES_MAX),
 		.pids_limit = c->pids_limit,
 		.shm_size_bytes = c->shm_size_bytes,
 		.oom_score_adj = c->oom_score_adj,

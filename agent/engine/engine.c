@@ -582,6 +582,7 @@ struct engine *engine_free(struct engine *e)
 	if (e->store)
 		store_overlap_end(e->store);
 	e->pass = sd_event_source_disable_unref(e->pass);
+	(void) sd_event_source_disable_unref(e->limits);
 	e->teardown = sd_event_source_disable_unref(e->teardown);
 	e->ticker = sd_event_source_disable_unref(e->ticker);
 	e->cleanup = sd_event_source_disable_unref(e->cleanup);

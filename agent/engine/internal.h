@@ -36,6 +36,7 @@ struct container_run {
 	int64_t start_mono_ms;
 	bool prepared; /* cgroup, network namespace, address are there */
 	bool ports_held;
+	bool unverified; /* its limits were not read back yet */
 	bool teardown; /* stopped; its traces are to be removed */
 	enum container_status durable_sent;
 	struct pull *pull;                /* borrowed; NULL: none */
@@ -92,7 +93,7 @@ struct engine {
 	bool commit_first;            /* an act of this pass needs its intent on the disk */
 	bool starved;                 /* no memory to decide with */
 	bool in_pass;
-	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots;
+	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots, *limits;
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
 		*init_program,
 		*trash; /* owned */
@@ -192,6 +193,10 @@ void pulls_set_digest(struct container *c, const char *digest);
 
 /* resolve.c: the digest of a container that may not be pulled yet; then it is MANIFEST_PULLED. */
 void resolve_start(struct container *c);
+
+/* limits.c: the container's own, read back when there is nothing else to do. */
+enum { CPU_SHARES_MIN = 2, CPU_SHARES_MAX = 262144 };
+void limits_check_later(struct container *c);
 
 /* slots.c: how many runtimes start containers at a time, so that a burst does not thrash the host. */
 int slots_start(struct engine *e, struct err *err);

@@ -32,6 +32,7 @@ engine_sources = \
 	agent/engine/links.h \
 	agent/engine/mounts.c \
 	agent/engine/mounts.h \
+	agent/engine/limits.c \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-health.c \

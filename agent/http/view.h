@@ -19,7 +19,7 @@ enum launch_phase { LAUNCH_PULL, LAUNCH_START, LAUNCH_TOTAL, _LAUNCH_PHASE_MAX }
 /* What happened since the agent started; counted by counters.c. */
 struct agent_counters {
 	uint64_t containers_started, containers_exited, containers_failed, restarts, oom_kills,
-		pulls;
+		limits_differ, pulls;
 	struct prom_histogram launch[_LAUNCH_PHASE_MAX]; /* seconds */
 };
 
@@ -54,7 +54,8 @@ struct agent_view {
 	/* The doctor's answer, a new reference; NULL: with @err. May be NULL itself. */
 	json_t *(*doctor)(void *userdata, bool repair, struct err *err);
 	void (*status)(void *userdata, struct agent_status *ret);
-	void (*refresh_samples)(void *userdata); /* those that are not of this moment; may be NULL */
+	void (*refresh_samples)(
+		void *userdata); /* those that are not of this moment; may be NULL */
 };
 
 void counters_init(struct agent_counters *n);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fs.h"
@@ -67,6 +68,8 @@ static void add_v1(struct values *vs, const struct cgroup_limits *l)
 		add(vs, "cpu", "cpu.shares", l->cpu_shares);
 	if (l->memory_bytes > 0)
 		add(vs, "memory", "memory.limit_in_bytes", l->memory_bytes);
+	if (l->memory_reservation_bytes > 0)
+		add(vs, "memory", "memory.soft_limit_in_bytes", l->memory_reservation_bytes);
 	if (l->pids > 0)
 		add(vs, "pids", "pids.max", l->pids);
 }
@@ -82,6 +85,8 @@ static void add_v2(struct values *vs, const struct cgroup_limits *l)
 		add(vs, "cpu", "cpu.weight", 1 + (l->cpu_shares - 2) * 9999 / 262142);
 	if (l->memory_bytes > 0)
 		add(vs, "memory", "memory.max", l->memory_bytes);
+	if (l->memory_reservation_bytes > 0)
+		add(vs, "memory", "memory.low", l->memory_reservation_bytes);
 	if (l->pids > 0)
 		add(vs, "pids", "pids.max", l->pids);
 }
@@ -97,7 +102,7 @@ static int check_limits(const struct cgroup_limits *l, struct err *err)
 	if (l->cpu_shares != 0 && (l->cpu_shares < 2 || l->cpu_shares > 262144))
 		return err_set(err, EINVAL, "cpu shares: %lld is outside 2..262144",
 			       (long long) l->cpu_shares);
-	if (l->memory_bytes < 0 || l->pids < 0)
+	if (l->memory_bytes < 0 || l->memory_reservation_bytes < 0 || l->pids < 0)
 		return err_set(err, EINVAL, "memory, pids: negative");
 	return 0;
 }
@@ -210,7 +215,8 @@ static int make_group(const char *path, const struct values *vs, struct err *err
 static bool same_value(const struct value *v, const char *got)
 {
 	if (strcmp(v->controller, "memory") == 0)
-		return strtoll(got, NULL, 10) / 4096 == strtoll(v->text, NULL, 10) / 4096;
+		return strtoll(got, NULL, 10) / sysconf(_SC_PAGESIZE) ==
+		       strtoll(v->text, NULL, 10) / sysconf(_SC_PAGESIZE);
 	return strcmp(v->text, got) == 0;
 }
 
@@ -402,6 +408,17 @@ static int task_path(const char *task, char **ret, struct err *err)
 		return err_set(err, EINVAL, "'%s' is no task id", task);
 	*ret = path_join("%s/%s", self.parent, task);
 	return *ret ? 0 : err_set(err, ENOMEM, "cgroup of task '%s'", task);
+}
+
+int cgroup_read_back(const char *path, const struct cgroup_limits *limits, struct err *err)
+{
+	struct values vs = {};
+
+	if (self.mode == CGROUP_V2)
+		add_v2(&vs, limits);
+	else
+		add_v1(&vs, limits);
+	return read_back(path, &vs, err);
 }
 
 int cgroup_task_create(const char *task, const struct cgroup_limits *limits, char **ret_path,

@@ -20,6 +20,7 @@ struct cgroup_limits {
 	int64_t cpu_period_usec;
 	int64_t cpu_shares;   /* 0: default */
 	int64_t memory_bytes; /* 0: none */
+	int64_t memory_reservation_bytes;
 	int64_t pids;         /* 0: none */
 };
 
@@ -38,6 +39,12 @@ enum cgroup_mode cgroup_mode(void);
  */
 int cgroup_task_create(const char *task, const struct cgroup_limits *limits, char **ret_path,
 		       struct err *err);
+
+/*
+ * Whether @limits stand in the group @path ("/ecs/task/container"), whoever wrote them; those that are
+ * 0 are not looked at. -EIO when one differs: @err tells which. Any other error: it cannot be told.
+ */
+int cgroup_read_back(const char *path, const struct cgroup_limits *limits, struct err *err);
 
 /*
  * Removes the task's group and what is left below it; gone

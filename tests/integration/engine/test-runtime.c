@@ -228,6 +228,43 @@ static void a_stop_during_a_slow_run_is_kept(void **state)
 	assert_true(world_gets_clean());
 }
 
+#define LIMITS                                                                                     \
+	",\"memory\":16,\"cpu\":300,\"command\":[\"sleep\",\"1000\"],\"dockerConfig\":{"           \
+	"\"hostConfig\":\"{\\\"PidsLimit\\\":77,\\\"MemoryReservation\\\":8388608}\"}"
+
+static size_t told(const char *arn, const char *type)
+{
+	size_t i, n = 0;
+	json_t *e;
+
+	json_array_foreach(world.events, i, e)
+		n += strcmp(json_get_string(e, "task", ""), arn) == 0 &&
+		     strcmp(json_get_string(e, "type", ""), type) == 0;
+	return n;
+}
+
+/* The limits are read back; the container runs on. */
+static void a_limit_that_was_not_set_is_told(void **state)
+{
+	const char *good = *state ? ARN("limits-1") : ARN("limits-0"),
+		   *bad = *state ? ARN("loose-1") : ARN("loose-0");
+
+	assert_int_equal(world_run(good, LIMITS), 0);
+	assert_non_null(world_wait(good, "RUNNING", PATIENCE_MS));
+	behave("run", "loose");
+	assert_int_equal(world_run(bad, LIMITS), 0);
+	assert_non_null(world_wait(bad, "RUNNING", PATIENCE_MS));
+	for (int64_t i = 0; i < patiently(500) && !told(bad, "container-limits-differ"); i++)
+		world_turn(10);
+	assert_int_equal(told(bad, "container-limits-differ"), 1);
+	assert_int_equal(told(good, "container-running"), 1);
+	assert_int_equal(told(good, "container-limits-differ"), 0);
+	assert_null(world_report(bad, "STOPPED"));
+	world.config.stop_timeout_ms = 200;
+	assert_true(world_stop_all());
+	world.config.stop_timeout_ms = 10000;
+}
+
 /* ---- delete ---- */
 
 static void a_failed_delete_leaves_nothing_either(void **state)
@@ -322,6 +359,7 @@ int main(void)
 		both(a_strangers_process_is_left_alone),
 		both(a_run_that_hangs_ends_at_its_time_limit),
 		both(a_stop_during_a_slow_run_is_kept),
+		both(a_limit_that_was_not_set_is_told),
 		both(a_failed_delete_leaves_nothing_either),
 		both(a_delete_that_hangs_delays_no_report),
 		both(a_failed_exec_is_a_failed_probe),

@@ -147,6 +147,7 @@ void world_begin(void)
 	image_program = path_join("%s/ecs-image", world.config.libexec_dir);
 	make_image(image_program);
 	world.reports = json_array();
+	world.events = json_array();
 	must(sd_event_default(&world.loop), NULL, "event loop");
 }
 
@@ -173,6 +174,7 @@ void world_end(void)
 {
 	world.loop = sd_event_unref(world.loop);
 	json_decref(world.reports);
+	json_decref(world.events);
 	remove_cgroup_parent();
 	(void) umount2(world.top, MNT_DETACH);
 	(void) rmdir(world.top);
@@ -209,6 +211,12 @@ static void on_outbox(void *userdata, const char *arn)
 	}
 }
 
+static void on_event(void *userdata, const json_t *event)
+{
+	(void) userdata;
+	(void) json_array_append(world.events, (json_t *) event);
+}
+
 static void kick_task(void *outbox, const char *arn)
 {
 	on_outbox(outbox, arn);
@@ -233,6 +241,7 @@ static int start_agent(struct err *ret)
 	ep.store = world.store;
 	ep.net = world.net;
 	ep.callbacks.on_outbox = on_outbox;
+	ep.callbacks.on_event = on_event;
 	must(engine_new(&ep, &world.engine, &err), &err, "engine");
 	return engine_restore(world.engine, ret);
 }

@@ -21,6 +21,7 @@ struct world {
 	struct net *net;
 	struct engine *engine;
 	bool undelivered;                  /* an entry could not be taken out of the outbox */
+	json_t *events;                    /* what the engine told, in order */
 	json_t *reports;                   /* what went into the outbox, in order */
 	void (*deliver)(const char *body); /* takes the reports instead; NULL: nobody does */
 };
