@@ -22,6 +22,8 @@ int command_pull(struct options *o, struct image_store *store, struct err *err)
 					.password = o->password,
 					.platform = o->platform,
 					.plain_http = o->plain_http,
+					.mirrors = o->mirrors,
+					.certs_dir = o->certs_dir,
 					.behavior = o->behavior,
 					.inactivity_timeout_ms = o->inactivity_timeout_ms,
 					.unpacker_program = o->unpacker_program,

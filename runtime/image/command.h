@@ -15,6 +15,7 @@ struct options {
 	const char *platform;
 	char *username, *password; /* owned */
 	bool plain_http;
+	const char *mirrors, *certs_dir;
 	enum image_pull_behavior behavior;
 	int64_t inactivity_timeout_ms;
 	char *unpacker_program; /* owned */

@@ -18,6 +18,8 @@
 #include "common/json.h"
 #include "common/strv.h"
 #include "runtime/image/command.h"
+#include "runtime/image/mirror.h"
+#include "runtime/image/trust.h"
 #include "runtime/image/store.h"
 
 enum { CREDENTIALS_MAX = 64 * 1024, EXIT_USAGE = 2 };
@@ -42,6 +44,8 @@ static const char usage_text[] =
 	"  --username NAME       log in to the registry …\n"
 	"  --password-stdin      … with the password on standard input\n"
 	"  --plain-http          no TLS (a registry on this machine needs no such option)\n"
+	"  --mirrors LIST        registry=URL,…: whom to ask before the registry itself\n"
+	"  --certs-dir DIR       certificates by registry (default " TRUST_DIR_DEFAULT ")\n"
 	"  --timeout SECONDS     give up when nothing arrives for so long (default 60)\n"
 	"  --all                 prune: every image that no container has\n"
 	"  --tracked             prune: those that containers had and a registry has\n"
@@ -78,6 +82,8 @@ enum option_id {
 	OPT_PASSWORD_STDIN,
 	OPT_CREDENTIALS_FD,
 	OPT_PLAIN_HTTP,
+	OPT_MIRRORS,
+	OPT_CERTS_DIR,
 	OPT_TIMEOUT,
 	OPT_ALL,
 	OPT_TRACKED,
@@ -104,6 +110,8 @@ static const struct option long_options[] = {
 	{ "password-stdin", no_argument, NULL, OPT_PASSWORD_STDIN },
 	{ "credentials-fd", required_argument, NULL, OPT_CREDENTIALS_FD },
 	{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
+	{ "mirrors", required_argument, NULL, OPT_MIRRORS },
+	{ "certs-dir", required_argument, NULL, OPT_CERTS_DIR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "tracked", no_argument, NULL, OPT_TRACKED },
@@ -286,6 +294,12 @@ static int take_option(struct options *o, int id, const char *value, struct err 
 		return read_credentials(o, value, err);
 	case OPT_PLAIN_HTTP:
 		o->plain_http = true;
+		return 0;
+	case OPT_MIRRORS:
+		o->mirrors = value;
+		return mirror_find(value, NULL, NULL, err);
+	case OPT_CERTS_DIR:
+		o->certs_dir = value;
 		return 0;
 	case OPT_TIMEOUT:
 		return parse_timeout(o, value, err);

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/strv.h"
+#include "runtime/image/mirror.h"
 
 struct fetch {
 	const struct fetch_params *p;
@@ -226,15 +227,21 @@ static void on_retry(const char *text, void *userdata)
 static int run_pull(struct fetch *f, bool *ret_from_cache, bool *ret_got_manifest, struct err *err)
 {
 	_cleanup_(manifest_done) struct manifest m = {};
-	const struct registry_params rp = { .reference = &f->ref,
-					    .username = f->p->username,
-					    .password = f->p->password,
-					    .plain_http = f->p->plain_http,
-					    .inactivity_timeout_ms = f->p->inactivity_timeout_ms,
-					    .interrupted = fetch_is_interrupted,
-					    .on_retry = on_retry,
-					    .userdata = f->p->report };
-	int k = registry_open(&rp, &f->registry, err);
+	_cleanup_(freep) char *mirror = NULL;
+	struct registry_params rp = { .reference = &f->ref,
+				      .username = f->p->username,
+				      .password = f->p->password,
+				      .plain_http = f->p->plain_http,
+				      .certs_dir = f->p->certs_dir,
+				      .inactivity_timeout_ms = f->p->inactivity_timeout_ms,
+				      .interrupted = fetch_is_interrupted,
+				      .on_retry = on_retry,
+				      .userdata = f->p->report };
+	int k = mirror_find(f->p->mirrors, f->ref.domain, &mirror, err);
+
+	rp.mirror = mirror;
+	if (k == 0)
+		k = registry_open(&rp, &f->registry, err);
 
 	if (k == 0 && f->ref.digest && strdup_to(&f->digest, f->ref.digest) < 0)
 		k = err_set(err, ENOMEM, "pull");

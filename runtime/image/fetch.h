@@ -18,6 +18,8 @@ struct fetch_params {
 	const char *username, *password;
 	const char *platform; /* NULL: the host's */
 	bool plain_http;
+	const char *mirrors;   /* mirror.h; NULL: none */
+	const char *certs_dir; /* trust.h; NULL: the default */
 	enum image_pull_behavior behavior;
 	int64_t inactivity_timeout_ms;
 	const char *unpacker_program;

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/fs.h"
 #include "common/strv.h"
+#include "runtime/image/trust.h"
 
 enum {
 	CONNECT_TIMEOUT_MS = 15000,
@@ -19,11 +22,20 @@ enum {
 	ERROR_BODY_MAX = 64 * 1024,
 	RECEIVE_BUFFER = 512 * 1024,
 	STEP_MS = 250,
+	AUTHORITIES_MAX = 8 << 20,
+};
+
+/* What is known of one host. */
+struct host {
+	struct host *next;
+	char *name; /* owned: "name[:port]" */
+	struct trust trust;
 };
 
 struct http {
 	struct http_params params;
 	CURLM *multi;
+	struct host *hosts; /* owned list */
 };
 
 int http_open(const struct http_params *p, struct http **ret, struct err *err)
@@ -45,6 +57,14 @@ struct http *http_close(struct http *h)
 	if (!h)
 		return NULL;
 	(void) curl_multi_cleanup(h->multi);
+	while (h->hosts) {
+		struct host *host = h->hosts;
+
+		h->hosts = host->next;
+		trust_done(&host->trust);
+		free(host->name);
+		free(host);
+	}
 	free(h);
 	return NULL;
 }
@@ -213,6 +233,66 @@ static int add_header(struct http_request *req, const char *name, const char *va
 	return 0;
 }
 
+/* The system's authorities: where they are in one file, that has to be added to the registry's own. */
+static int add_system_authorities(struct trust *t, CURL *e, struct err *err)
+{
+	_cleanup_(freep) char *system = NULL, *both = NULL;
+	const char *path = getenv("SSL_CERT_FILE");
+	char *built_in = NULL;
+	size_t len = 0;
+
+	(void) curl_easy_getinfo(e, CURLINFO_CAINFO, &built_in);
+	path = path && *path ? path : built_in;
+	if (!path || fs_read_file(AT_FDCWD, path, AUTHORITIES_MAX, &system, &len, NULL) < 0)
+		return 0;
+	both = malloc(t->authorities_len + len + 1);
+	if (!both)
+		return err_set(err, ENOMEM, "read authorities");
+	memcpy(both, t->authorities, t->authorities_len);
+	memcpy(both + t->authorities_len, system, len);
+	free(t->authorities);
+	t->authorities = TAKE_PTR(both);
+	t->authorities_len += len;
+	return 0;
+}
+
+static int find_host(struct http *h, struct http_request *req, struct host **ret, struct err *err)
+{
+	const char *p = strstr(req->url, "://");
+	_cleanup_(freep) char *name = p ? strndup(p + 3, strcspn(p + 3, "/?#")) : strdup("");
+	const char *dir = h->params.certs_dir ? h->params.certs_dir : TRUST_DIR_DEFAULT;
+	struct host *host = h->hosts;
+	int k = 0;
+
+	while (name && host && strcmp(host->name, name) != 0)
+		host = host->next;
+	if (!host) {
+		host = name ? calloc(1, sizeof(*host)) : NULL;
+		if (!host)
+			return err_set(err, ENOMEM, "set up request");
+		host->name = TAKE_PTR(name);
+		host->next = h->hosts;
+		h->hosts = host;
+		k = trust_load(dir, host->name, &host->trust, err);
+		if (k == 0 && host->trust.authorities)
+			k = add_system_authorities(&host->trust, req->easy, err);
+	}
+	*ret = host;
+	return k;
+}
+
+static void set_trust(CURL *e, const struct trust *t)
+{
+	struct curl_blob blob = { t->authorities, t->authorities_len, CURL_BLOB_NOCOPY };
+
+	if (t->authorities)
+		curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &blob);
+	if (t->client_cert) {
+		curl_easy_setopt(e, CURLOPT_SSLCERT, t->client_cert);
+		curl_easy_setopt(e, CURLOPT_SSLKEY, t->client_key);
+	}
+}
+
 /* libcurl has the system's authorities built in and looks for no others by itself. */
 static void set_tls(CURL *e)
 {
@@ -271,6 +351,9 @@ static int add_headers(struct http_request *req)
 
 int http_start(struct http *h, struct http_request *req, struct err *err)
 {
+	struct host *host = NULL;
+	int k = 0;
+
 	release(req);
 	reset_answer(req);
 	req->http = h;
@@ -278,6 +361,12 @@ int http_start(struct http *h, struct http_request *req, struct err *err)
 	if (!req->easy || add_headers(req) < 0)
 		return err_set(err, ENOMEM, "set up request");
 	set_options(h, req);
+	if (strncmp(req->url, "https://", 8) == 0)
+		k = find_host(h, req, &host, err);
+	if (k < 0)
+		return k;
+	if (host)
+		set_trust(req->easy, &host->trust);
 	if (curl_multi_add_handle(h->multi, req->easy) != CURLM_OK)
 		return err_set(err, ENOMEM, "start request");
 	req->running = true;

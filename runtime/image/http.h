@@ -53,7 +53,8 @@ struct http_request {
 struct http_params {
 	int64_t inactivity_timeout_ms;
 	bool (*interrupted)(void); /* ends waits with -ECANCELED; may be NULL */
-	bool no_proxy; /* the registry is this machine */
+	bool no_proxy;             /* the registry is this machine */
+	const char *certs_dir;     /* trust.h; NULL: TRUST_DIR_DEFAULT; borrowed */
 };
 
 int http_open(const struct http_params *p, struct http **ret, struct err *err);

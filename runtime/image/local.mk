@@ -4,12 +4,14 @@ libruntime_a_SOURCES += \
 	runtime/image/challenge.c runtime/image/challenge.h \
 	runtime/image/image.c runtime/image/image.h \
 	runtime/image/manifest.c runtime/image/manifest.h \
+	runtime/image/mirror.c runtime/image/mirror.h \
 	runtime/image/failure.h \
 	runtime/image/login.c runtime/image/login.h \
 	runtime/image/prune.c runtime/image/prune.h \
 	runtime/image/pull.c runtime/image/pull.h \
 	runtime/image/reference.c runtime/image/reference.h \
 	runtime/image/store.c runtime/image/store.h \
+	runtime/image/trust.c runtime/image/trust.h \
 	runtime/image/store-remove.c runtime/image/store-write.c
 pkglibexec_PROGRAMS += ecs-image
 ecs_image_SOURCES = \

@@ -234,6 +234,8 @@ static int build_argv(const struct image_pull_params *p, char ***ret)
 		k = strv_append(&argv, fixed[i]);
 	if (k == 0 && p->platform && (k = strv_append(&argv, "--platform")) == 0)
 		k = strv_append(&argv, p->platform);
+	if (k == 0 && p->mirrors && *p->mirrors && (k = strv_append(&argv, "--mirrors")) == 0)
+		k = strv_append(&argv, p->mirrors);
 	if (k == 0 && p->username && (k = strv_append(&argv, "--credentials-fd")) == 0)
 		k = strv_append(&argv, "4");
 	if (k == 0)

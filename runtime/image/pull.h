@@ -35,6 +35,7 @@ struct image_pull_params {
 	enum image_pull_behavior behavior;
 	const char *username;          /* NULL: anonymous */
 	const char *password;          /* NULL with @username: "" */
+	const char *mirrors;           /* mirror.h; NULL: none */
 	const char *platform;          /* "os/arch[/variant]"; NULL: the host's */
 	int64_t inactivity_timeout_ms; /* no byte for so long ends the pull; 0: 60 s */
 };

@@ -23,7 +23,8 @@ struct registry {
 	const struct reference *ref;
 	struct http *http;
 	char *username, *password;
-	char *base;          /* "https://host" */
+	char *base;          /* "https://host": of the mirror, as long as that will do */
+	char *origin;        /* the registry's own, while base is a mirror's; NULL otherwise */
 	char *authorization; /* value of the header once logged in */
 	bool guessing;       /* loopback: no answer yet told whether it speaks TLS */
 	void (*on_retry)(const char *text, void *userdata);
@@ -34,7 +35,9 @@ int registry_open(const struct registry_params *p, struct registry **ret, struct
 {
 	_cleanup_(registry_closep) struct registry *r = calloc(1, sizeof(*r));
 	bool loopback = reference_is_loopback(p->reference->domain);
-	struct http_params hp = { .no_proxy = loopback, .interrupted = p->interrupted };
+	struct http_params hp = { .no_proxy = loopback,
+				  .interrupted = p->interrupted,
+				  .certs_dir = p->certs_dir };
 	int k;
 
 	if (!r)
@@ -47,12 +50,18 @@ int registry_open(const struct registry_params *p, struct registry **ret, struct
 	r->ref = p->reference;
 	r->on_retry = p->on_retry;
 	r->userdata = p->userdata;
-	r->guessing = loopback && !p->plain_http;
+	r->guessing = loopback && !p->plain_http && !p->mirror;
 	r->base = path_join("%s://%s", loopback || p->plain_http ? "http" : "https",
 			    reference_api_host(p->reference));
 	if (!r->base || strdup_to(&r->username, p->username) < 0 ||
 	    strdup_to(&r->password, p->username && !p->password ? "" : p->password) < 0)
 		return err_set(err, ENOMEM, "set up registry");
+	if (p->mirror) {
+		r->origin = r->base;
+		r->base = strdup(p->mirror);
+		if (!r->base)
+			return err_set(err, ENOMEM, "set up registry");
+	}
 	*ret = TAKE_PTR(r);
 	return 0;
 }
@@ -66,6 +75,7 @@ struct registry *registry_close(struct registry *r)
 	login_wipe(r->password);
 	login_wipe(r->authorization);
 	free(r->base);
+	free(r->origin);
 	free(r);
 	return NULL;
 }
@@ -98,6 +108,7 @@ static int aim(struct registry *r, struct registry_call *c, struct err *err)
 {
 	free(c->req.url);
 	c->redirects = 0;
+	c->at_mirror = r->origin != NULL;
 	c->req.url = path_join("%s/v2/%s/%s", r->base, r->ref->repository, c->path);
 	if (!c->req.url || strdup_to(&c->req.authorization, r->authorization) < 0)
 		return err_set(err, ENOMEM, "set up request");
@@ -253,7 +264,8 @@ static int log_in(struct registry *r, struct registry_call *c, struct err *err)
 
 	if (k < 0)
 		return k;
-	if (ch.scheme == CHALLENGE_BASIC && r->username) {
+	/* The login is the registry's, no mirror's. */
+	if (ch.scheme == CHALLENGE_BASIC && r->username && !r->origin) {
 		login_wipe(r->authorization);
 		r->authorization = NULL;
 		return login_basic(r->username, r->password, &r->authorization, err);
@@ -261,7 +273,7 @@ static int log_in(struct registry *r, struct registry_call *c, struct err *err)
 	if (ch.scheme != CHALLENGE_BEARER)
 		return explain_end(r->ref, c, err);
 	k = login_token_url(&ch, r->ref, strncmp(r->base, "https://", 8) == 0, &req.url, err);
-	if (k == 0 && r->username)
+	if (k == 0 && r->username && !r->origin)
 		k = login_basic(r->username, r->password, &req.authorization, err);
 	if (k == 0)
 		k = ask_token_service(r, &req, err);
@@ -327,8 +339,8 @@ static bool is_worn_out(const struct registry *r, const struct http_request *req
 	       !same_origin(req->url, r->base);
 }
 
-int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
-		   struct err *err)
+static int judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		 struct err *err)
 {
 	const struct http_request *req = &c->req;
 
@@ -357,6 +369,42 @@ int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_del
 	if (req->status == 401 && same_origin(req->url, r->base))
 		return judge_login(r, c, err);
 	return explain_end(r->ref, c, err);
+}
+
+/* A mirror is a convenience: whatever is wrong with it, the registry itself is asked. */
+static int leave_mirror(struct registry *r, struct registry_call *c, struct err *err)
+{
+	_cleanup_(freep) char *why = explain_try(r->ref, c), *text = NULL;
+
+	if (r->origin) {
+		free(r->base);
+		r->base = TAKE_PTR(r->origin);
+		login_wipe(r->authorization);
+		r->authorization = NULL;
+		r->guessing = strncmp(r->base, "http://", 7) == 0 &&
+			      reference_is_loopback(r->ref->domain);
+		if (r->on_retry && why &&
+		    asprintf(&text, "%s; asking the registry instead of its mirror", why) >= 0)
+			r->on_retry(text, r->userdata);
+	}
+	c->tries = c->logins = 0;
+	return aim(r, c, err) < 0 ? -ENOMEM : REGISTRY_AGAIN;
+}
+
+int registry_judge(struct registry *r, struct registry_call *c, int64_t *ret_delay_ms,
+		   struct err *err)
+{
+	_cleanup_(err_done) struct err why = {};
+	int k;
+
+	if (!c->at_mirror)
+		return judge(r, c, ret_delay_ms, err);
+	if (c->req.callback_error == 0 && is_transient(&c->req))
+		return leave_mirror(r, c, err);
+	k = judge(r, c, ret_delay_ms, &why);
+	if (k < 0 && c->req.callback_error == 0 && k != -ECANCELED && k != -ENOMEM)
+		return leave_mirror(r, c, err);
+	return k < 0 ? err_move(err, &why) : k;
 }
 
 int registry_run(struct registry *r, struct registry_call *c, struct err *err)

@@ -22,6 +22,8 @@ struct registry_params {
 	const struct reference *reference; /* borrowed for the registry's life */
 	const char *username, *password;   /* NULL: anonymous; copied */
 	bool plain_http;                   /* no TLS, whoever the registry is */
+	const char *mirror;    /* URL asked first, without a login; NULL: none; copied */
+	const char *certs_dir; /* trust.h; NULL: the default; borrowed */
 	int64_t inactivity_timeout_ms;     /* 0: 60 s */
 	bool (*interrupted)(void);         /* ends waits with -ECANCELED; may be NULL */
 	/* A try failed, another follows: who, what, why, which try, when. May be NULL. */
@@ -40,6 +42,7 @@ struct registry_call {
 	struct http_request req;
 	char *path; /* owned: "manifests/1.27", "blobs/sha256:…" */
 	int redirects, logins;
+	bool at_mirror;
 	int tries;   /* that failed */
 	bool prompt; /* the next try need not wait: the last one got further */
 	struct backoff backoff;

@@ -87,7 +87,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         kind = {"manifests": "manifest", "blobs": "config" if name == digest(CONFIG) else "layer"}.get(kind, kind)
         with case.lock:
             case.count[kind] = case.count.get(kind, 0) + 1
-            case.log.append((time.monotonic(), kind, self.start, self.auth, path))
+            case.log.append((time.monotonic(), kind, self.start, self.auth, path, self.server.server_address[1]))
             n = case.count[kind]
         try:
             if case.fault(self, kind, n) is True:
@@ -452,6 +452,56 @@ def _():
             p.send(307, Location="file:///etc/passwd")
             return True
     return fault, lambda c: c.refused("pull", "refusing a redirect") and not c.retries
+
+
+def through_mirror(what, fault, check):
+    """The case's second port is the mirror of its first."""
+    c = Case(fault)
+    c.command[1:1] = ["--mirrors", "x.example=https://nobody.example,127.0.0.1:%d=http://127.0.0.1:%d/prefix/" %
+                      tuple(c.ports)]
+    cases.append((what, c, check))
+
+
+def at_mirror(p):
+    return p.server.server_address[1] == p.case.ports[1]
+
+
+def all_at(c, i):
+    return all(port == c.ports[i] for _, _, _, _, _, port in c.log)
+
+
+through_mirror("a mirror is asked in the registry's place", lambda c, p, kind, n: False,
+               lambda c: c.whole() and all_at(c, 1) and all(e[4].startswith("/prefix/v2/a/b/") for e in c.log))
+
+
+def dead_mirror(c, p, kind, n):
+    if at_mirror(p):
+        p.send(503, b"")
+        return True
+
+
+through_mirror("one that fails is left at once", dead_mirror,
+               lambda c: (c.whole() and sum(e[5] == c.ports[1] for e in c.log) == 1 and
+                          "asking the registry instead of its mirror" in c.retries[0] and c.took < 30))
+
+
+def empty_mirror(c, p, kind, n):
+    if at_mirror(p):
+        p.send(404, json_error("MANIFEST_UNKNOWN", "not here"))
+        return True
+
+
+through_mirror("so is one that has not got the image", empty_mirror, lambda c: c.whole())
+
+
+def breaking_mirror(c, p, kind, n):
+    if at_mirror(p) and kind == "layer":
+        p.part(CHUNK)
+        return True
+
+
+through_mirror("what a mirror began the registry ends", breaking_mirror,
+               lambda c: c.whole() and c.starts() == [0, CHUNK] and c.sent == len(BLOB))
 
 
 def cancelled_while_logging_in():

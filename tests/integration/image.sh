@@ -5,7 +5,7 @@
 set -u
 bin=${abs_top_builddir:-.}
 image=$bin/ecs-image
-plan=36
+plan=40
 n=0
 
 skip() { echo "1..0 # SKIP $*"; exit 77; }
@@ -198,6 +198,21 @@ ok "an authority of one's own is trusted when SSL_CERT_FILE says so" $?
 [ $status = 1 ] && grep -qi certificate out; ok "and not otherwise" $?
 SSL_CERT_FILE=$lab/ca.pem "$image" --store "$lab/fresh" pull other.test:$port/tls:1 >out 2>&1; status=$?
 [ $status = 1 ] && grep -q 'other.test' out; ok "a certificate for another name is refused" $?
+ref=registry.test:$port/tls:1
+rm -rf fresh; mkdir -p certs.d/registry.test:$port && cp ca.pem certs.d/registry.test:$port/lab.crt
+"$image" --store "$lab/fresh" --certs-dir "$lab/certs.d" pull $ref >out 2>&1
+ok "also when it stands in the registry's directory of certificates" $?
+"$image" --store "$lab/fresh2" --certs-dir "$lab/certs.d" pull localhost:$port/tls:1 >out 2>&1; status=$?
+[ $status = 1 ] && grep -qi certificate out; ok "and then for that registry alone" $?
+tls_port=$port
+start_registry "" ", tls: {certificate: $lab/tls.pem, key: $lab/tls.key, clientcas: [$lab/ca.pem]}"
+mkdir -p certs.d/registry.test:$port && cp ca.pem certs.d/registry.test:$port/lab.crt
+"$image" --store "$lab/fresh" --certs-dir "$lab/certs.d" pull registry.test:$port/none:1 >out 2>&1; status=$?
+[ $status = 1 ] && ! grep -q 'not found' out; ok "who wants to see a certificate is not talked to without" $?
+cp tls.pem certs.d/registry.test:$port/client.cert; cp tls.key certs.d/registry.test:$port/client.key
+"$image" --store "$lab/fresh" --certs-dir "$lab/certs.d" pull registry.test:$port/none:1 >out 2>&1; status=$?
+[ $status = 1 ] && grep -q 'manifest for .* not found' out; ok "and shown the registry's own" $?
+port=$tls_port
 for host in 127.0.0.1 localhost; do
 	rm -rf fresh
 	SSL_CERT_FILE=$lab/ca.pem "$image" --store "$lab/fresh" pull $host:$port/tls:1 >out 2>&1

@@ -2,6 +2,7 @@
 UNIT_TESTS += \
 	tests/unit/runtime/image/test-inflate \
 	tests/unit/runtime/image/test-manifest \
+	tests/unit/runtime/image/test-mirror \
 	tests/unit/runtime/image/test-prune \
 	tests/unit/runtime/image/test-pull \
 	tests/unit/runtime/image/test-reference \
@@ -23,3 +24,5 @@ tests_unit_runtime_image_test_store_SOURCES = tests/unit/runtime/image/test-stor
 tests_unit_runtime_image_test_store_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_prune_SOURCES = tests/unit/runtime/image/test-prune.c
 tests_unit_runtime_image_test_prune_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_mirror_SOURCES = tests/unit/runtime/image/test-mirror.c
+tests_unit_runtime_image_test_mirror_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
