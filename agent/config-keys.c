@@ -141,6 +141,9 @@ const struct config_key config_keys[] = {
 	/* ours */
 	PATH("ECS_RUN_DIR", run_dir, "/run/ecs", "Sockets, locks and what must not survive a boot."),
 	PATH("ECS_IMAGE_DIR", image_dir, NULL, "Image store; images in the data directory's parent, /var/lib/ecs/images, when unset."),
+	TEXT("ECS_IMAGE_MIRRORS", image_mirrors, NULL, "Mirrors that are asked before a registry: registry=URL, set apart by commas. They get no login; what they do not have or do is had from the registry."),
+	TEXT("ECS_IMAGE_PREFETCH", image_prefetch, NULL, "Images pulled after the start, one after the other: names, set apart by commas."),
+	{ "ECS_IMAGE_PULLS", &config_int, FIELD(image_pulls), "4", 1, 64, OUTSIDE_CLAMP, .help = "Pulls at a time; others wait for their turn." },
 	{ "ECS_IMAGE_DISK_HIGH_PERCENT", &config_int, FIELD(image_high_percent), "85", 1, 100, OUTSIDE_CLAMP, .help = "When more of the bytes or inodes of the image store's disk is used, images that no task has are removed at once, whatever their age and number. 100: never." },
 	{ "ECS_IMAGE_DISK_LOW_PERCENT", &config_int, FIELD(image_low_percent), "80", 1, 100, OUTSIDE_CLAMP, .help = "How far that goes." },
 	{ "ECS_BRIDGE_NAME", &config_ifname, FIELD(bridge_name), "ecs0", .help = "Bridge of the containers." },

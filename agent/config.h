@@ -83,6 +83,8 @@ struct config {
 	int64_t images_per_cycle;
 	char *image_exclusions; /* names, set apart by commas */
 	int64_t image_high_percent, image_low_percent;
+	int64_t image_pulls;
+	char *image_mirrors, *image_prefetch;
 
 	/* telemetry */
 	bool metrics_disabled;

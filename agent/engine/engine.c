@@ -7,6 +7,7 @@
 
 #include "agent/engine/image-cleanup.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/prefetch.h"
 #include "agent/engine/registry-token.h"
 #include "agent/engine/report.h"
 #include "agent/store/store.h"
@@ -569,6 +570,8 @@ int engine_new(const struct engine_params *p, struct engine **ret, struct err *e
 		k = add_sources(e, err);
 	if (k == 0)
 		k = store_overlap(e->store, e->loop, on_durable, e, err);
+	if (k == 0)
+		k = prefetch_start(e, &e->prefetch, err);
 	if (k < 0)
 		return err_wrap(err, "start the engine");
 	*ret = TAKE_PTR(e);
@@ -593,6 +596,7 @@ struct engine *engine_free(struct engine *e)
 	while (e->n_tasks > 0)
 		engine_drop_task(e, e->n_tasks - 1);
 	pulls_free(e);
+	e->prefetch = prefetch_free(e->prefetch);
 	e->registry_tokens = registry_tokens_free(e->registry_tokens);
 	volumes_free(e);
 	(void) image_cleanup_free(e->image_cleanup);

@@ -77,6 +77,7 @@ struct engine {
 	struct http_client *http; /* may be NULL */
 	const struct role_store *roles;
 	struct registry_tokens *registry_tokens; /* owned; NULL without http */
+	struct prefetch *prefetch;               /* owned; NULL: nothing to do */
 	struct engine_callbacks callbacks;
 	struct image_store *images; /* owned */
 	struct task **tasks;        /* owned, in order of arrival */

@@ -42,6 +42,8 @@ engine_sources = \
 	agent/engine/payload-volumes.c \
 	agent/engine/payload.c \
 	agent/engine/payload.h \
+	agent/engine/prefetch.c \
+	agent/engine/prefetch.h \
 	agent/engine/pulls.c \
 	agent/engine/rebuild.c \
 	agent/engine/rebuild.h \

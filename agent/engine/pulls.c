@@ -17,8 +17,7 @@
 #include "common/log.h"
 #include "common/strv.h"
 #include "runtime/image/manifest.h"
-
-enum { PULLS_AT_A_TIME = 8 };
+#include "runtime/image/mirror.h"
 
 struct pull {
 	struct pull *next;
@@ -318,6 +317,8 @@ static int start_child(struct pull *p, struct err *err)
 		.store_dir = config->image_dir,
 		.reference = p->reference,
 		.behavior = behavior_of(config),
+		.mirrors = config->image_mirrors,
+		.nice = IMAGE_PULL_NICE,
 		.inactivity_timeout_ms = config->image_pull_inactivity_ms,
 	};
 
@@ -328,6 +329,8 @@ static int start_child(struct pull *p, struct err *err)
 		return err_set(err, ENOMEM, "add the time limit of a pull");
 	params.username = p->login.username;
 	params.password = p->login.password;
+	if (mirror_find(config->image_mirrors, NULL, NULL, err) < 0)
+		return err_wrap(err, "ECS_IMAGE_MIRRORS");
 	return image_pull_start(p->engine->loop, &params, on_event, p, &p->child, err);
 }
 
@@ -337,7 +340,8 @@ static void start_next(struct engine *e)
 
 	for (struct pull *p = e->pulls; p; p = p->next)
 		running += p->child != NULL;
-	for (struct pull *p = e->pulls; p && running < PULLS_AT_A_TIME; p = p->next) {
+	for (struct pull *p = e->pulls; p && running < (size_t) e->config->image_pulls;
+	     p = p->next) {
 		_cleanup_(err_done) struct err err = {};
 
 		if (p->child || p->check || p->cached || p->token || p->refused ||
@@ -476,7 +480,8 @@ static bool try_cached(struct pull *p)
 		return false;
 	if (has_digest(p->reference))
 		return sd_event_add_defer(p->engine->loop, &p->cached, on_cached, p) >= 0;
-	return p->engine->http && start_check(p, &err) == 0;
+	/* With mirrors the child asks: it knows which. */
+	return p->engine->http && !p->engine->config->image_mirrors && start_check(p, &err) == 0;
 }
 
 static size_t running_pulls(const struct engine *e)
@@ -564,7 +569,8 @@ static int start(struct pull *p, const struct container *c, struct err *err)
 		return refuse(p, &why) < 0 ? err_set(err, ENOMEM, "refuse a pull") : 0;
 	if (k < 0)
 		return err_move(err, &why);
-	if (k == 1 && !try_cached(p) && running_pulls(p->engine) < PULLS_AT_A_TIME)
+	if (k == 1 && !try_cached(p) &&
+	    running_pulls(p->engine) < (size_t) p->engine->config->image_pulls)
 		return start_child(p, err);
 	return 0;
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -45,6 +47,7 @@ static const char usage_text[] =
 	"  --password-stdin      … with the password on standard input\n"
 	"  --plain-http          no TLS (a registry on this machine needs no such option)\n"
 	"  --mirrors LIST        registry=URL,…: whom to ask before the registry itself\n"
+	"  --nice N              leave processor and disk to others first, as nice(1): 0 to 19\n"
 	"  --certs-dir DIR       certificates by registry (default " TRUST_DIR_DEFAULT ")\n"
 	"  --timeout SECONDS     give up when nothing arrives for so long (default 60)\n"
 	"  --all                 prune: every image that no container has\n"
@@ -83,6 +86,7 @@ enum option_id {
 	OPT_CREDENTIALS_FD,
 	OPT_PLAIN_HTTP,
 	OPT_MIRRORS,
+	OPT_NICE,
 	OPT_CERTS_DIR,
 	OPT_TIMEOUT,
 	OPT_ALL,
@@ -111,6 +115,7 @@ static const struct option long_options[] = {
 	{ "credentials-fd", required_argument, NULL, OPT_CREDENTIALS_FD },
 	{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
 	{ "mirrors", required_argument, NULL, OPT_MIRRORS },
+	{ "nice", required_argument, NULL, OPT_NICE },
 	{ "certs-dir", required_argument, NULL, OPT_CERTS_DIR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "all", no_argument, NULL, OPT_ALL },
@@ -274,6 +279,21 @@ static int take_prune_option(struct options *o, int id, const char *value, struc
 	}
 }
 
+/* Also towards the disk: the lowest of the ordinary priorities. */
+static int be_nice(const char *text, struct err *err)
+{
+	const int best_effort = 2 << 13 | 7, this_process = 1;
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (*end || end == text || n < 0 || n > 19)
+		return err_set(err, EINVAL, "--nice: '%.20s' is not within 0..19", text);
+	if (n > 0 && (setpriority(PRIO_PROCESS, 0, (int) n) < 0 ||
+		      syscall(SYS_ioprio_set, this_process, 0, best_effort) < 0))
+		return err_set_errno(err, errno, "--nice");
+	return 0;
+}
+
 /* Returns 0, or -errno; ends the program for --help and --version. */
 static int take_option(struct options *o, int id, const char *value, struct err *err)
 {
@@ -298,6 +318,8 @@ static int take_option(struct options *o, int id, const char *value, struct err 
 	case OPT_MIRRORS:
 		o->mirrors = value;
 		return mirror_find(value, NULL, NULL, err);
+	case OPT_NICE:
+		return be_nice(value, err);
 	case OPT_CERTS_DIR:
 		o->certs_dir = value;
 		return 0;

@@ -217,7 +217,7 @@ static int make_credentials(const struct image_pull_params *params, int *ret, st
 static int build_argv(const struct image_pull_params *p, char ***ret)
 {
 	_cleanup_(strv_freep) char **argv = NULL;
-	char seconds[32];
+	char seconds[32], niceness[16];
 	const char *fixed[] = {
 		"ecs-image",  "--json",
 		"--store",    p->store_dir ? p->store_dir : IMAGE_STORE_DIR_DEFAULT,
@@ -234,6 +234,9 @@ static int build_argv(const struct image_pull_params *p, char ***ret)
 		k = strv_append(&argv, fixed[i]);
 	if (k == 0 && p->platform && (k = strv_append(&argv, "--platform")) == 0)
 		k = strv_append(&argv, p->platform);
+	(void) snprintf(niceness, sizeof(niceness), "%d", p->nice);
+	if (k == 0 && p->nice > 0 && (k = strv_append(&argv, "--nice")) == 0)
+		k = strv_append(&argv, niceness);
 	if (k == 0 && p->mirrors && *p->mirrors && (k = strv_append(&argv, "--mirrors")) == 0)
 		k = strv_append(&argv, p->mirrors);
 	if (k == 0 && p->username && (k = strv_append(&argv, "--credentials-fd")) == 0)

@@ -28,6 +28,8 @@ enum image_pull_behavior {
 const char *image_pull_behavior_name(enum image_pull_behavior b); /* "default", "prefer-cached" … */
 int image_pull_behavior_parse(const char *text, enum image_pull_behavior *ret, struct err *err);
 
+enum { IMAGE_PULL_NICE = 5 }; /* what a pull beside running containers should be */
+
 struct image_pull_params {
 	const char *program;   /* absolute path of ecs-image; NULL: the installed one */
 	const char *store_dir; /* NULL: IMAGE_STORE_DIR_DEFAULT */
@@ -36,6 +38,7 @@ struct image_pull_params {
 	const char *username;          /* NULL: anonymous */
 	const char *password;          /* NULL with @username: "" */
 	const char *mirrors;           /* mirror.h; NULL: none */
+	int nice; /* 1..19: processor and disk are left to others first; 0: as we */
 	const char *platform;          /* "os/arch[/variant]"; NULL: the host's */
 	int64_t inactivity_timeout_ms; /* no byte for so long ends the pull; 0: 60 s */
 };
