@@ -428,6 +428,22 @@ static int check_times(const json_t *td, json_t *c, struct api_error *e)
 	return check_bounded(c, c, "startTimeout", 0, 86400, e);
 }
 
+static int check_restart_policy(const json_t *td, json_t *c, struct api_error *e)
+{
+	enum { IGNORED_CODES_MAX = 50, PERIOD_MIN_SEC = 60, PERIOD_MAX_SEC = 1800 };
+	const json_t *policy = json_object_get(c, "restartPolicy");
+
+	(void) td;
+	if (!policy)
+		return 0;
+	if (!json_object_get(policy, "enabled"))
+		return fail_container(e, c, "Its 'restartPolicy' does not say 'enabled'.");
+	if (json_array_size(json_object_get(policy, "ignoredExitCodes")) > IGNORED_CODES_MAX)
+		return fail_container(e, c, "'ignoredExitCodes' must be at most %d.",
+				      IGNORED_CODES_MAX);
+	return check_bounded(c, policy, "restartAttemptPeriod", PERIOD_MIN_SEC, PERIOD_MAX_SEC, e);
+}
+
 static int check_defaults(const json_t *td, json_t *c, struct api_error *e)
 {
 	static const char *const lists[] = { "portMappings", "environment", "mountPoints",
@@ -446,7 +462,7 @@ static int (*const container_rules[])(const json_t *td, json_t *c, struct api_er
 	check_name,        check_image,    check_cpu,     check_memory, check_ports,
 	check_environment, check_secrets,  check_mounts,  check_links,  check_dependencies,
 	check_health,      check_logging,  check_ulimits, check_times,  gpu_check,
-	check_linux,       check_defaults,
+	check_linux,       check_restart_policy, check_defaults,
 };
 
 int taskdef_check_container(const json_t *td, json_t *c, struct api_error *e)

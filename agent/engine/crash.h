@@ -38,6 +38,10 @@
 	X(SHIM_SPAWNED)                                                                            \
 	X(PORTS_PUBLISHED)                                                                         \
 	X(STARTED_HEARD)                                                                           \
+	/* restart by policy */                                                                    \
+	X(RESTART_ENDED)                                                                           \
+	X(RESTART_CLEARED)                                                                         \
+	X(RESTART_BEGUN)                                                                           \
 	/* stop */                                                                                 \
 	X(STOP_BEFORE)                                                                             \
 	X(STOP_SENT)                                                                               \

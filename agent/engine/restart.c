@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "agent/engine/crash.h"
 #include "agent/engine/internal.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -33,6 +34,7 @@ void restart_ended(struct container *c)
 	container_set_busy(c, BUSY_ENDED);
 	engine_tell(c->run->engine, c->task, c, "container-exited");
 	engine_touch(c->run->engine, c->task);
+	CRASH_POINT(RESTART_ENDED);
 }
 
 /* Of the run before the last nobody wants to know any more. */
@@ -44,6 +46,7 @@ void restart_clear_runs(struct container *c)
 	if (dir && fs_remove_tree(AT_FDCWD, dir, &err) < 0)
 		container_log(LOG_WARN, c, "Failed to remove '%s', going on: %s", dir,
 			      err_text(&err));
+	CRASH_POINT(RESTART_CLEARED);
 }
 
 void restart_begun(struct container *c)
@@ -58,6 +61,7 @@ void restart_begun(struct container *c)
 	free(c->error_message);
 	c->error_name = c->error_message = NULL;
 	c->run->save = true;
+	CRASH_POINT(RESTART_BEGUN);
 }
 
 /* Then it ended as it did before. */

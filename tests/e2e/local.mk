@@ -1,5 +1,6 @@
 # tests/e2e/: bats files, run by tests/run.sh e2e
 EXTRA_DIST += \
+	tests/e2e/depends.bats \
 	tests/e2e/draining.bats \
 	tests/e2e/health.bats \
 	tests/e2e/helper.bash \

@@ -62,6 +62,16 @@ static void bad_definitions_are_refused_by_name(void **state _unused_)
 		{ C(",\"links\":[\"b\"]"), "ClientException", "Unknown container 'b' in 'links'" },
 		{ C(",\"dependsOn\":[{\"containerName\":\"b\",\"condition\":\"START\"}]"),
 		  "ClientException", "Unknown container 'b' in 'dependsOn'" },
+		{ C("},{\"name\":\"b\",\"image\":\"i\",\"memory\":4,\"essential\":false,"
+		    "\"dependsOn\":[{\"containerName\":\"a\",\"condition\":\"HEALTHY\"}]"),
+		  "ClientException", "which has no 'healthCheck'" },
+		{ C("},{\"name\":\"b\",\"image\":\"i\",\"memory\":4,"
+		    "\"dependsOn\":[{\"containerName\":\"a\",\"condition\":\"SUCCESS\"}]"),
+		  "ClientException", "which is an essential container" },
+		{ C(",\"restartPolicy\":{\"restartAttemptPeriod\":60}"), "ClientException",
+		  "does not say 'enabled'" },
+		{ C(",\"restartPolicy\":{\"enabled\":true,\"restartAttemptPeriod\":59}"),
+		  "ClientException", "'restartAttemptPeriod' must be between 60 and 1800" },
 		{ C(",\"environment\":[{\"name\":\"A=B\",\"value\":\"\"}]"), "ClientException",
 		  "'environment'" },
 		{ C(",\"secrets\":[{\"name\":\"A\",\"valueFrom\":\"x\"}]"), "ClientException",
