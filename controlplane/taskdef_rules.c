@@ -459,9 +459,9 @@ static int check_defaults(const json_t *td, json_t *c, struct api_error *e)
 }
 
 static int (*const container_rules[])(const json_t *td, json_t *c, struct api_error *e) = {
-	check_name,        check_image,    check_cpu,     check_memory, check_ports,
-	check_environment, check_secrets,  check_mounts,  check_links,  check_dependencies,
-	check_health,      check_logging,  check_ulimits, check_times,  gpu_check,
+	check_name,        check_image,          check_cpu,      check_memory, check_ports,
+	check_environment, check_secrets,        check_mounts,   check_links,  check_dependencies,
+	check_health,      check_logging,        check_ulimits,  check_times,  gpu_check,
 	check_linux,       check_restart_policy, check_defaults,
 };
 

@@ -61,6 +61,7 @@ void restart_begun(struct container *c)
 	free(c->error_message);
 	c->error_name = c->error_message = NULL;
 	c->run->save = true;
+	engine_touch(c->run->engine, c->task); /* it may have been asked to stop meanwhile */
 	CRASH_POINT(RESTART_BEGUN);
 }
 

@@ -196,7 +196,7 @@ static bool is_up(const struct what *w)
 	const struct task *t = engine_find_task(world.engine, arn_of(w));
 
 	if (!t) /* it ended and was cleaned up, faster than the others came up */
-		return w->ends;
+		return w->ends || victims & SHIMS;
 	if (w->pulls)
 		return t->pull_started_ms > 0;
 	if (victims & SHIMS && t->known == TASK_STOPPED)
