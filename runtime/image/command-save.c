@@ -58,7 +58,10 @@ static int fill_header(char h[BLOCK], const char *name, int64_t size)
 	(void) snprintf(h + 136, 12, "%011o", 0);
 	memset(h + 148, ' ', 8);
 	h[156] = '0';
-	memcpy(h + 257, "ustar\0" "00", 8);
+	memcpy(h + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	for (int i = 0; i < BLOCK; i++)
 		sum += (unsigned char) h[i];
 	(void) snprintf(h + 148, 8, "%06o", sum);
@@ -255,8 +258,7 @@ static int put_layers(struct save *s, const struct image_document *doc, json_t *
 		memcpy(below, id, sizeof(below));
 		(void) json_array_append_new(
 			layers, descriptor("application/vnd.oci.image.layer.v1.tar", *d, size));
-		(void) json_array_append_new(files,
-					     json_sprintf("blobs/sha256/%s", *d + 7));
+		(void) json_array_append_new(files, json_sprintf("blobs/sha256/%s", *d + 7));
 	}
 	return k;
 }
@@ -319,10 +321,10 @@ static int save_image(struct save *s, const char *what, struct err *err)
 		       ? NULL
 		       : image->reference;
 	(void) json_array_append_new(
-		s->docker, json_pack("{s:o, s:o, s:O}", "Config",
-				     json_sprintf("blobs/sha256/%s", image->id + 7), "RepoTags",
-				     name ? json_pack("[s]", name) : json_array(), "Layers",
-				     files));
+		s->docker,
+		json_pack("{s:o, s:o, s:O}", "Config",
+			  json_sprintf("blobs/sha256/%s", image->id + 7), "RepoTags",
+			  name ? json_pack("[s]", name) : json_array(), "Layers", files));
 	return put_manifest(s, layers, image->id, len, name, err);
 }
 
@@ -369,10 +371,9 @@ static int open_output(struct save *s, const char *output, struct err *err)
 
 int command_save(struct options *o, struct image_store *store, struct err *err)
 {
-	struct save s = { .store = store,
-			  .fd = -EBADF,
-			  .index = json_array(),
-			  .docker = json_array() };
+	struct save s = {
+		.store = store, .fd = -EBADF, .index = json_array(), .docker = json_array()
+	};
 	int k = s.index && s.docker ? open_output(&s, o->output, err)
 				    : err_set(err, ENOMEM, "save");
 

@@ -73,8 +73,8 @@ static int sum_layer(struct verify *v, const char *name, char digest[7 + SHA256_
 		k = err_set(err, ENOMEM, "verify layer");
 	if (k == 0 && (fd = openat(v->store->fd, outline, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		k = err_set_errno(err, errno == ENOENT ? ENODATA : errno, "open outline");
-	if (k == 0 && (root = openat(v->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC |
-								O_NOFOLLOW)) < 0)
+	if (k == 0 &&
+	    (root = openat(v->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		k = err_set_errno(err, errno, "open layer");
 	if (k == 0)
 		k = outline_replay(fd, root, add_bytes, &s, err);
@@ -141,8 +141,8 @@ static int verify_layer(const char *name, void *userdata, struct err *err)
 
 	if (k == IMAGE_E_NOT_FOUND)
 		k = err_set(&why, EBADMSG, "its record is missing");
-	if (k == 0 && (k = store_lock(v->store, &lock, STORE_LOCK_USE, digest, false, false,
-				      &why)) == 1)
+	if (k == 0 &&
+	    (k = store_lock(v->store, &lock, STORE_LOCK_USE, digest, false, false, &why)) == 1)
 		return 0; /* on its way out */
 	v->layers++;
 	if (k == 0)

@@ -45,7 +45,8 @@ int outline_new(int fd, struct outline **ret, struct err *err)
 
 	if (o)
 		o->z = ZSTD_createCCtx();
-	if (!o || !o->z || ZSTD_isError(ZSTD_CCtx_setParameter(o->z, ZSTD_c_compressionLevel, LEVEL))) {
+	if (!o || !o->z ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(o->z, ZSTD_c_compressionLevel, LEVEL))) {
 		(void) outline_free(o);
 		return err_set(err, ENOMEM, "allocate outline");
 	}
