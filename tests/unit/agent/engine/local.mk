@@ -1,4 +1,5 @@
 # tests/unit/agent/engine/
+EXTRA_DIST += tests/unit/agent/engine/data/schema-1.sql
 UNIT_TESTS += tests/unit/agent/engine/test-admission
 tests_unit_agent_engine_test_admission_SOURCES = tests/unit/agent/engine/test-admission.c tests/unit/test.h
 tests_unit_agent_engine_test_admission_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)

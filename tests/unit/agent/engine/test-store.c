@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,71 @@ static void a_damaged_database_is_set_aside(void **state)
 	(void) store_close(s);
 }
 
+static void make_database(const char *dir, const char *dump)
+{
+	const char *top = getenv("abs_top_srcdir");
+	_cleanup_(freep) char *path = path_join("%s/agent.db", dir), *sql = NULL;
+	_cleanup_(freep) char *file =
+		path_join("%s/tests/unit/agent/engine/data/%s", top ? top : ".", dump);
+	size_t len = 0;
+	sqlite3 *db = NULL;
+
+	assert_int_equal(fs_read_file(AT_FDCWD, file, 1 << 20, &sql, &len, NULL), 0);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static int take_old(void *userdata, struct task *t, struct err *err)
+{
+	(void) err;
+	assert_null(*(struct task **) userdata);
+	*(struct task **) userdata = t;
+	return 0;
+}
+
+/* Whatever was added since: what the first schema held is read, changed and written. */
+static void the_first_schema_is_migrated(void **state)
+{
+	_cleanup_(freep) char *cluster = NULL, *body = NULL;
+	struct task *t = NULL;
+	struct store *s;
+	int64_t id = 0;
+
+	make_database(*state, "schema-1.sql");
+	for (int again = 0; again < 2; again++) {
+		s = open_store(*state);
+		assert_int_equal(store_load_tasks(s, take_old, &t, NULL), 0);
+		assert_non_null(t);
+		assert_int_equal(t->sequence, 7);
+		assert_int_equal(t->known, TASK_RUNNING);
+		assert_int_equal(t->sent, TASK_RUNNING);
+		assert_string_equal(t->role_credentials_id, "role-id");
+		assert_int_equal(t->n_containers, 2);
+		assert_int_equal(t->containers[0].known, CONTAINER_RUNNING);
+		assert_int_equal(t->containers[0].pid, again ? 4343 : 4242);
+		assert_int_equal(t->containers[0].bindings[0].host_port, 32769);
+		assert_false(t->containers[0].has_exit_code);
+		assert_int_equal(t->containers[1].known, CONTAINER_STOPPED);
+		assert_int_equal(t->containers[1].exit_code, 3);
+		assert_string_equal(t->containers[1].error_name, "SomeError");
+		t->containers[0].pid = 4343;
+		assert_int_equal(store_update_task(s, t, NULL), 0);
+		assert_int_equal(store_update_container(s, &t->containers[0], NULL), 0);
+		t = task_free(t);
+		if (again)
+			break;
+		(void) store_close(s);
+	}
+	assert_int_equal(store_get_meta(s, "cluster-name", &cluster, NULL), 0);
+	assert_string_equal(cluster, "lab");
+	assert_int_equal(store_outbox_head(s, "arn:aws:ecs:eu-west-1:123456789012:task/lab/old1",
+					   &id, &body, NULL),
+			 1);
+	assert_int_equal(id, 41);
+	(void) store_close(s);
+}
+
 static void a_definition_of_another_release_stops_its_task(void **state)
 {
 	struct store *s = open_store(*state);
@@ -313,6 +379,7 @@ int main(void)
 		cmocka_unit_test(the_outbox_keeps_order),
 		cmocka_unit_test_setup_teardown(a_damaged_database_is_set_aside, make_dir,
 						remove_dir),
+		cmocka_unit_test_setup_teardown(the_first_schema_is_migrated, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_definition_of_another_release_stops_its_task,
 						make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_commit_overlaps_with_the_disk_and_is_told,
