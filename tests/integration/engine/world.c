@@ -196,6 +196,8 @@ static void on_outbox(void *userdata, const char *arn)
 	char *body = NULL;
 
 	(void) userdata;
+	if (world.offline)
+		return;
 	while (engine_outbox_source.head(world.engine, arn, &id, &body, NULL) > 0) {
 		json_t *report = NULL;
 
@@ -243,6 +245,8 @@ static int start_agent(struct err *ret)
 	ep.callbacks.on_outbox = on_outbox;
 	ep.callbacks.on_event = on_event;
 	must(engine_new(&ep, &world.engine, &err), &err, "engine");
+	if (world.resources.cpu > 0)
+		engine_set_host_resources(world.engine, &world.resources);
 	return engine_restore(world.engine, ret);
 }
 
@@ -293,6 +297,12 @@ int world_run(const char *arn, const char *members)
 	return world_payload(text);
 }
 
+void world_kick(void)
+{
+	world.undelivered = false;
+	(void) engine_outbox_source.each_task(world.engine, kick_task, NULL, NULL);
+}
+
 void world_turn(int ms)
 {
 	int64_t end = clock_mono_ms() + ms;
@@ -302,8 +312,7 @@ void world_turn(int ms)
 	while (clock_mono_ms() < end);
 	if (!world.undelivered)
 		return;
-	world.undelivered = false;
-	(void) engine_outbox_source.each_task(world.engine, kick_task, NULL, NULL);
+	world_kick();
 }
 
 const json_t *world_report(const char *arn, const char *status)

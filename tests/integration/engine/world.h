@@ -20,6 +20,8 @@ struct world {
 	struct store *store;
 	struct net *net;
 	struct engine *engine;
+	struct host_resources resources;   /* cpu 0: nothing is bounded */
+	bool offline;                      /* nobody takes reports */
 	bool undelivered;                  /* an entry could not be taken out of the outbox */
 	json_t *events;                    /* what the engine told, in order */
 	json_t *reports;                   /* what went into the outbox, in order */
@@ -46,6 +48,7 @@ int world_payload(const char *text);
 /* Runs the loop until a report of the task has @status; NULL when none comes in @timeout_ms. */
 const json_t *world_wait(const char *arn, const char *status, int timeout_ms);
 void world_turn(int ms);
+void world_kick(void); /* delivers what waits */
 const json_t *world_report(const char *arn, const char *status);
 const json_t *world_container(const json_t *report, size_t i);
 
