@@ -9,6 +9,7 @@ engine_sources = \
 	agent/engine/decide.c \
 	agent/engine/depends.c \
 	agent/engine/depends.h \
+	agent/engine/docker-apply.c \
 	agent/engine/docker-options.c \
 	agent/engine/docker-options.h \
 	agent/engine/docker-security.c \
