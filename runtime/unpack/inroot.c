@@ -17,8 +17,8 @@ enum { LINKS_MAX = 40 /* as the kernel has it */ };
 static ssize_t read_link(int root_fd, const char *path, char *target, size_t len)
 {
 	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV |
-					   RESOLVE_NO_MAGICLINKS };
+				.resolve =
+					RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS };
 	_cleanup_(closep) int fd = (int) syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 	ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, len);
 

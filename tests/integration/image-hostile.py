@@ -142,7 +142,7 @@ case("too large a manifest", l, "larger than")
 l = Layout(); l.config["author"] = "x" * (9 << 20)
 case("too large a configuration", l, "larger than")
 l = Layout(); l.manifest["layers"] = [l.layer] * 600
-case("too many layers", l, "more than 500")
+case("too many layers", l, "at most 500")
 l = Layout(); l.raw_manifest = b"[" * 100000
 case("too deep a document", l, "manifest")
 l = Layout(); l.raw_config = b"{\"rootfs\":" + b"{\"a\":" * 50000
