@@ -4,10 +4,25 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "agent/engine/depends.h"
 #include "agent/engine/payload.h"
 #include "common/cleanup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Every edge leads to a container of the task, or the task is refused with a reason. */
+static void try_graph(struct task *t)
+{
+	_cleanup_(err_done) struct err err = {};
+	int k = depends_resolve(t, &err);
+
+	if (k != 0 && !err.msg)
+		abort();
+	for (size_t i = 0; k == 0 && i < t->n_containers; i++)
+		for (size_t j = 0; j < t->containers[i].n_depends; j++)
+			if (t->containers[i].depends[j].index >= t->n_containers)
+				abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (!t->containers[i].name || !t->containers[i].image ||
 			    !t->containers[i].log_driver || t->containers[i].log_max_files < 1)
 				abort();
+		try_graph(t);
 	} else if (t || !err.msg) {
 		abort();
 	}
