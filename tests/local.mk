@@ -5,4 +5,5 @@ include tests/unit/local.mk
 include tests/integration/local.mk
 include tests/e2e/local.mk
 include tests/bench/local.mk
+include tests/host/local.mk
 EXTRA_DIST += tests/run.sh
