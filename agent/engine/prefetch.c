@@ -156,8 +156,7 @@ static int split(const char *list, char ***ret)
 {
 	int k = 0;
 
-	for (const char *p = list; k == 0 && *(p += strspn(p, ", \t"));
-	     p += strcspn(p, ", \t")) {
+	for (const char *p = list; k == 0 && *(p += strspn(p, ", \t")); p += strcspn(p, ", \t")) {
 		_cleanup_(freep) char *one = strndup(p, strcspn(p, ", \t"));
 
 		k = one ? strv_append(ret, one) : -ENOMEM;

@@ -1,10 +1,12 @@
 # tests/e2e/: bats files, run by tests/run.sh e2e
 EXTRA_DIST += \
+	tests/e2e/aws-double.py \
 	tests/e2e/depends.bats \
 	tests/e2e/draining.bats \
 	tests/e2e/health.bats \
 	tests/e2e/helper.bash \
 	tests/e2e/quickstart.bats \
+	tests/e2e/registries.bats \
 	tests/e2e/resilience.bats \
 	tests/e2e/task-definition.bats \
 	tests/e2e/tasks.bats \
