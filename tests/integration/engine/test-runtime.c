@@ -328,18 +328,18 @@ static void a_failed_exec_is_a_failed_probe(void **state)
 		assert_int_equal(
 			world_run(
 				arn,
-				",\"healthCheckType\":\"docker\",\"command\":[\"sh\",\"-c\","
-				"\"trap 'exit 2' TERM; while :; do sleep 0.05; done\"],"
+				",\"healthCheckType\":\"docker\",\"command\":[\"sleep\",\"1000\"],"
 				"\"dockerConfig\":{\"config\":\"{\\\"HealthCheck\\\":{\\\"Test\\\":"
 				"[\\\"CMD\\\",\\\"true\\\"],\\\"Interval\\\":50000000,"
-				"\\\"Timeout\\\":500000000,\\\"Retries\\\":2}}\"}"),
+				"\\\"Timeout\\\":500000000,\\\"Retries\\\":2}}\","
+				"\"hostConfig\":\"{\\\"Init\\\":true}\"}"),
 			0);
 		while (health_of(arn) != HEALTH_UNHEALTHY && clock_mono_ms() < end)
 			(void) sd_event_run(world.loop, 100000);
 		assert_int_equal(health_of(arn), HEALTH_UNHEALTHY);
 		assert_int_equal(engine_stop_task(world.engine, arn, NULL, NULL, NULL), 0);
 		r = world_wait(arn, "STOPPED", PATIENCE_MS);
-		assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 2);
+		assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 143);
 		assert_true(world_gets_clean());
 	}
 }
