@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,6 +158,31 @@ static void a_stop_does_not_wait_for_a_probe(void **state _unused_)
 	world.config.stop_timeout_ms = 10000;
 }
 
+/* A restart in place begins anew: unknown, then what the probes of the new run say. */
+static void the_next_run_is_probed_like_the_first(void **state _unused_)
+{
+	int64_t end = clock_mono_ms() + patiently(PATIENCE_MS), since;
+	const struct container *c;
+	pid_t first;
+
+	assert_int_equal(run_checked(ARN("again"),
+				     TRACKED ",\"restartPolicy\":{\"enabled\":true,"
+					     "\"restartAttemptPeriod\":0}",
+				     SHELL("true"), ""),
+			 0);
+	assert_non_null(world_wait(ARN("again"), "RUNNING", PATIENCE_MS));
+	c = container(ARN("again"));
+	assert_true(becomes(ARN("again"), HEALTH_HEALTHY));
+	first = c->pid;
+	since = c->health.since_ms;
+	assert_int_equal(kill(first, SIGKILL), 0);
+	while ((c->pid == first || c->pid == 0) && clock_mono_ms() < end)
+		(void) sd_event_run(world.loop, 100000);
+	assert_true(c->pid > 0 && c->pid != first);
+	assert_true(becomes(ARN("again"), HEALTH_HEALTHY));
+	assert_true(c->health.since_ms > since && c->health.since_ms >= c->started_ms);
+}
+
 static void docker_type_without_a_check_is_an_error(void **state _unused_)
 {
 	const json_t *r;
@@ -193,6 +219,7 @@ int main(void)
 		with_agent(health_follows_the_probes_and_the_agent_may_go),
 		with_agent(a_probe_is_confined_like_the_container),
 		with_agent(a_stop_does_not_wait_for_a_probe),
+		with_agent(the_next_run_is_probed_like_the_first),
 		with_agent(docker_type_without_a_check_is_an_error),
 		with_agent(no_check_is_no_probe),
 	};
