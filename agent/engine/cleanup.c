@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/spawn.h"
 
-enum { UNDELIVERED_CHECK_MS = 30000 };
+enum { UNDELIVERED_CHECK_MS = 30000, DELIVERED_CHECK_MS = 1000 };
 
 /* ---- trees ---- */
 
@@ -167,6 +167,20 @@ static int on_cleanup(sd_event_source *s, uint64_t usec, void *userdata)
 	if (next != INT64_MAX)
 		arm(e, next);
 	return 0;
+}
+
+/* The service took a report, perhaps the one that a task waited for; many come at a time. */
+void cleanup_delivered(struct engine *e)
+{
+	uint64_t at = UINT64_MAX, now = 0;
+	int on = SD_EVENT_OFF;
+
+	if (sd_event_source_get_enabled(e->cleanup, &on) < 0 || on == SD_EVENT_OFF ||
+	    sd_event_source_get_time(e->cleanup, &at) < 0 ||
+	    sd_event_now(e->loop, CLOCK_MONOTONIC, &now) < 0)
+		return; /* off: no task waits to be cleaned up */
+	if (at > now + DELIVERED_CHECK_MS * USEC_PER_MSEC)
+		arm(e, DELIVERED_CHECK_MS);
 }
 
 void cleanup_schedule(struct engine *e)

@@ -287,6 +287,7 @@ static int source_done(void *userdata, const char *task_arn, int64_t id, bool ac
 	CRASH_POINT(OUTBOX_ANSWERED);
 	k = store_outbox_delete(e->store, id, err);
 	CRASH_POINT(OUTBOX_DELETED);
+	cleanup_delivered(e);
 	return k;
 }
 

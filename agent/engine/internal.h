@@ -209,4 +209,5 @@ void slots_offer(struct engine *e); /* free ones to those who wait, in order of 
 /* cleanup.c */
 int cleanup_start(struct engine *e, struct err *err);
 void cleanup_schedule(struct engine *e);
+void cleanup_delivered(struct engine *e);
 void cleanup_discard_dir(struct engine *e, const char *dir); /* removed by a child process */

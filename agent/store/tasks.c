@@ -230,14 +230,28 @@ static struct container *container_at(struct task *t, size_t position, const cha
 	return grown[position].name ? &grown[position] : NULL;
 }
 
+/* One damaged row ends its own task, and not the agent with all others. */
+static int out_of_place(struct task *t, const char *name, struct err *err)
+{
+	_cleanup_(freep) char *reason = NULL;
+
+	if (asprintf(&reason,
+		     "UnrecogniedTaskError: Error loading task - container '%.64s' is out of place",
+		     name) < 0)
+		return err_set(err, ENOMEM, "load container");
+	t->desired = TASK_STOPPED;
+	if (!t->reason)
+		t->reason = TAKE_PTR(reason);
+	return 0;
+}
+
 static int load_container(sqlite3_stmt *row, void *userdata, struct err *err)
 {
 	struct task *t = userdata;
 	struct container *c = container_at(t, (size_t) db_int(row, 0), db_text(row, 1));
 
 	if (!c)
-		return err_set(err, EBADMSG, "database: container '%.64s' of '%s' is out of place",
-			       db_text(row, 1), t->arn);
+		return out_of_place(t, db_text(row, 1), err);
 	c->known = container_status_of(db_int(row, 2));
 	c->desired = container_status_of(db_int(row, 3));
 	c->sent = container_status_of(db_int(row, 4));

@@ -248,6 +248,8 @@ static void turn_until(bool (*so)(void))
 
 static void bring_up(void)
 {
+	/* A task that is cleaned up is not known any more, and would be begun anew. */
+	world.config.task_cleanup_wait_ms = 3600000;
 	send_payload();
 	turn_until(all_up);
 }

@@ -303,6 +303,34 @@ static void the_first_schema_is_migrated(void **state)
 	(void) store_close(s);
 }
 
+/* The others come up all the same. */
+static void a_row_out_of_place_stops_its_own_task(void **state)
+{
+	_cleanup_(freep) char *path = path_join("%s/agent.db", (char *) *state);
+	struct task *loaded[4] = {};
+	struct store *s = open_store(*state);
+	sqlite3 *db = NULL;
+
+	(void) task_free(put(s, ARN, 1));
+	(void) task_free(put(s, ARN "2", 2));
+	(void) store_close(s);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "UPDATE containers SET name = 'x' WHERE task_arn = '" ARN "'",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	s = open_store(*state);
+	assert_int_equal(store_load_tasks(s, keep, loaded, NULL), 0);
+	assert_int_equal(loaded[0]->desired, TASK_STOPPED);
+	assert_non_null(strstr(loaded[0]->reason, "container 'x' is out of place"));
+	assert_non_null(loaded[1]);
+	assert_null(loaded[1]->reason);
+	(void) task_free(loaded[0]);
+	(void) task_free(loaded[1]);
+	(void) store_close(s);
+}
+
 static void a_definition_of_another_release_stops_its_task(void **state)
 {
 	struct store *s = open_store(*state);
@@ -378,6 +406,8 @@ int main(void)
 						remove_dir),
 		cmocka_unit_test(the_outbox_keeps_order),
 		cmocka_unit_test_setup_teardown(a_damaged_database_is_set_aside, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(a_row_out_of_place_stops_its_own_task, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(the_first_schema_is_migrated, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_definition_of_another_release_stops_its_task,
