@@ -55,6 +55,36 @@ raw_call() {
 	until_status "$arn" STOPPED
 }
 
+digest_of() { # arn container
+	lab_ecsctl agent inspect "${1##*/}" --json | jq -r ".containers[] | select(.name == \"$2\") | .imageDigest"
+}
+has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
+
+@test "what runs after a wait is the image that was told before, though its tag has moved" {
+	lab_make_small_image late:latest
+	late=$(cat "$LAB_DIR/registry.addr")/late:latest
+	web=$(container web true "$stays" "$(depends_on init SUCCESS)")
+	register moved "[$(container init false 'while [ ! -e /go ]; do sleep 0.1; done'),${web/IMAGE/$late}]"
+	arn=$(run_task moved)
+	lab_wait 30 "init to run" ps_says "$arn" init "Up "
+	lab_wait 30 "the digest of web" has_digest "$arn" web
+	first=$(digest_of "$arn" web)
+	[ "$(lab_ecsctl agent inspect "${arn##*/}" --json | jq -r '.containers[] | select(.name == "web") | .imageId')" = null ]
+	lab_busybox_root "$LAB_DIR/root-late"
+	lab_push_image late:latest "$LAB_DIR/root-late" --config.cmd true
+	rm -rf "$LAB_DIR/root-late"
+	touch "/proc/$(container_pid "$arn" init)/root/go"
+	until_status "$arn" RUNNING 60
+	[ "$(digest_of "$arn" web)" = "$first" ]
+	[ "$(of_container "$arn" web .imageDigest)" = "$first" ]
+	second=$(curl -fsSI -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+		-H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+		"http://${late%/*}/v2/late/manifests/latest" | tr -d '\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p')
+	[ "$second" != "$first" ]
+	stop_task "$arn"
+	until_status "$arn" STOPPED
+}
+
 @test "a container whose dependency failed does not start, and says why" {
 	register failing "[$(container init false 'exit 3'),
 		$(container web true "$stays" "$(depends_on init SUCCESS)")]"
