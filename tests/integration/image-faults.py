@@ -145,7 +145,7 @@ class Case:
     def whole(self):
         """The pull succeeded and what it left is the image."""
         for d in os.listdir(self.store + "/layers"):
-            if not d.endswith(".json"):
+            if os.path.isdir(self.store + "/layers/" + d):
                 with open(self.store + "/layers/" + d + "/file", "rb") as f:
                     return self.code == 0 and f.read() == PLAIN[512:512 + 3000000]
         return False

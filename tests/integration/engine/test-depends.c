@@ -19,7 +19,7 @@
 #include "common/json.h"
 #include "tests/integration/engine/world.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 60000 };
 
 static char *marks; /* a directory that every container sees as /marks */
 

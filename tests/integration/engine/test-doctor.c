@@ -23,7 +23,7 @@
 
 #define GHOST "dead0000dead0000dead0000dead0000dead0000dead0000dead0000dead0000"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 static void put(const char *dir, const char *path)
 {

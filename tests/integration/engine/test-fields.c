@@ -21,7 +21,7 @@
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 60000 };
 
 /* v V1 V2: the file of this container's group, in the hierarchy that the host has. */
 #define CGROUP_FILE                                                                                \

@@ -15,7 +15,7 @@
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 60000 };
 
 static int start_agent(void **state _unused_)
 {

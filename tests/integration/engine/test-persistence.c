@@ -27,7 +27,7 @@
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 static int start(void **state _unused_)
 {

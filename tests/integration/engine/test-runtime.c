@@ -23,7 +23,7 @@
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 40000 };
+enum { PATIENCE_MS = 60000 };
 
 static char *fake_dir, *names[2];
 

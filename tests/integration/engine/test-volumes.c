@@ -19,7 +19,7 @@
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 #define VOLUME_IMAGE "ecs-volume-test:1"
 
