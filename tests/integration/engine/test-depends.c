@@ -367,6 +367,31 @@ static void a_container_is_restarted_in_its_place(void **state _unused_)
 	assert_int_equal(count_reports(ARN("restart"), "STOPPED"), 1);
 }
 
+/* What it has from others is there in the next run, too: a volume, the namespaces of its task. */
+static void its_volumes_and_namespaces_stay(void **state _unused_)
+{
+	static const char text[] = "{\"tasks\":[{\"arn\":\"" ARN(
+		"keeps") "\",\"family\":\"t\",\"desiredStatus\":"
+			 "\"RUNNING\",\"pidMode\":\"task\",\"volumes\":[{\"name\":\"v\",\"type\":"
+			 "\"docker\",\"dockerVolumeConfiguration\":{\"driverOpts\":{\"type\":"
+			 "\"tmpfs\","
+			 "\"device\":\"tmpfs\",\"o\":\"size=1m\"}}}],\"containers\":[{\"name\":"
+			 "\"job\","
+			 "\"image\":\"" IMAGE "\",\"essential\":true," POLICY(
+				 "42") ","
+				       "\"mountPoints\":[{\"sourceVolume\":\"v\",\"containerPath\":"
+				       "\"/v\"}]," SHELL("[ $$ != 1 ] || exit 42; echo >> /v/n; "
+							 "[ $(wc -l < /v/n) = 3 ] && exit 42; exit "
+							 "1") "}]}]}";
+	const json_t *r;
+
+	assert_int_equal(world_payload(text), 0);
+	r = world_wait(ARN("keeps"), "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	assert_int_equal(json_get_int(named(r, "job"), "exitCode", -1), 42);
+	assert_int_equal(container(ARN("keeps"), 0)->restart_count, 2);
+}
+
 static bool answers(int port)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
@@ -578,6 +603,7 @@ int main(void)
 		TEST(a_task_stops_in_the_reverse_order),
 		TEST(waiting_survives_the_agent),
 		TEST(a_container_is_restarted_in_its_place),
+		TEST(its_volumes_and_namespaces_stay),
 		TEST(its_address_and_ports_stay),
 		TEST(an_end_without_an_agent_is_made_up_for),
 		TEST(a_restart_that_was_written_down_is_made_once),
