@@ -3,7 +3,7 @@
 # fake-runc - a container runtime that fails as it is told. Beside it lie files named for runc's commands ("run",
 # "delete", "exec", …) that hold what such a call does; without one the real runtime is called, as also by "real".
 here=${0%/*}
-command= log= pid_file= bundle=
+command='' log='' pid_file='' bundle='' last=''
 for word; do
 	case $last in
 	--log) log=$word ;;
