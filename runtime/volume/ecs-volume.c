@@ -4,8 +4,8 @@
  *   ecs-volume mount DIR ARGS-OF-MOUNT…     on DIR/_data; done already is fine
  *   ecs-volume unmount [--lazily] DIR
  *   ecs-volume populate [--durably] ROOT PATH DIR
- * One at a time per volume, by a lock on DIR/lock. It ends with its parent, and all it started
- * with it. Whatever it says, it says on stderr.
+ * One at a time per volume, by a lock on DIR/lock, but for --lazily. It ends with its parent, and all
+ * it started with it. Whatever it says, it says on stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +80,8 @@ static int run(int argc, char **argv, struct err *err)
 		return k < 0 ? k : volume_attach(args[0], args + 1, err);
 	}
 	if (strcmp(verb, "unmount") == 0 && n == 1) {
-		k = lock(args[0], err);
+		/* The last resort does not wait for one that hangs in the kernel with the lock. */
+		k = option ? 0 : lock(args[0], err);
 		return k < 0 ? k : volume_detach(args[0], option, err);
 	}
 	if (strcmp(verb, "populate") == 0 && n == 3) {

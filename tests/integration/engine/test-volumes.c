@@ -555,6 +555,19 @@ static void torn_copies_are_mended(void **state _unused_)
 		0);
 }
 
+/* A mount that hangs in the kernel keeps the lock; the volume comes off all the same. */
+static void the_last_resort_waits_for_nobody(void **state _unused_)
+{
+	assert_int_equal(
+		shell("cd '%s' && mkdir -p held/_data && mount -t tmpfs none held/_data && "
+		      "exec 9>held/lock && flock 9 && "
+		      "! timeout 1 '%s/ecs-volume' unmount $PWD/held 9>&- && "
+		      "timeout 20 '%s/ecs-volume' unmount --lazily $PWD/held 9>&- && "
+		      "! grep -q held/_data /proc/self/mountinfo",
+		      world.top, world.config.libexec_dir, world.config.libexec_dir),
+		0);
+}
+
 #define EFS(members)                                                                               \
 	"{\"name\":\"v\",\"type\":\"efs\",\"efsVolumeConfiguration\":{\"fileSystemId\":\"fs-"      \
 	"12\"" members "}}"
@@ -688,6 +701,7 @@ int main(void)
 		WITH_AGENT(volumes_in_use_outlive_the_database),
 		WITH_AGENT(it_goes_with_its_task_all_the_same),
 		cmocka_unit_test(torn_copies_are_mended),
+		cmocka_unit_test(the_last_resort_waits_for_nobody),
 		WITH_AGENT(efs_is_mounted_by_its_helper),
 		WITH_AGENT(efs_needs_the_helper_for_some_things),
 		WITH_AGENT(what_mount_says_reaches_the_reason),
