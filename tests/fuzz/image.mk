@@ -16,3 +16,7 @@ tests_fuzz_fuzz_image_reference_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_layer_tar_SOURCES = tests/fuzz/fuzz-layer-tar.c $(FUZZ_DRIVER)
 tests_fuzz_fuzz_layer_tar_LDADD = $(RUNTIME_LIBS) $(ZSTD_LIBS)
 tests_fuzz_fuzz_layer_tar_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-layer-apply
+tests_fuzz_fuzz_layer_apply_SOURCES = tests/fuzz/fuzz-layer-apply.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_layer_apply_LDADD = $(RUNTIME_LIBS) $(ZSTD_LIBS)
+tests_fuzz_fuzz_layer_apply_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
