@@ -182,7 +182,7 @@ static void run_pulling(const char *id)
 
 static void a_slow_stop_and_a_slow_pull_delay_nobody(void **state _unused_)
 {
-	_cleanup_(closep) int registry = listen_as_registry();
+	_cleanup_(closep) int registry _unused_ = listen_as_registry();
 	const struct container *c;
 
 	run("slow", 10, IS_SLOW);
@@ -270,7 +270,7 @@ static void boot(const char *const *running, size_t n)
 static void a_boot_ends_what_ran_and_begins_what_was_pending(void **state _unused_)
 {
 	static const char *const running[] = { "ran1", "ran2" };
-	_cleanup_(closep) int registry = listen_as_registry();
+	_cleanup_(closep) int registry _unused_ = listen_as_registry();
 	size_t reports = 0;
 
 	run("ran1", 400, OBEYS);
