@@ -98,6 +98,7 @@ static void set_config(void)
 		.stop_timeout_ms = 10000,
 		.start_timeout_ms = 30000,
 		.pull_behavior = PULL_PREFER_CACHED,
+		.image_pulls = 3,
 		.image_pull_inactivity_ms = 5000,
 		.image_cleanup_interval_ms = 3600000,
 		.images_per_cycle = 5,
