@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/gpu/gpu.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include "common/json.h"
 #include "common/strv.h"
 
-enum { INFO_MAX = 64 * 1024 };
+enum { INFO_MAX = 64 * 1024, MINOR_MAX = 1048575 };
 
 /* ---- inventory ---- */
 
@@ -80,7 +81,10 @@ static int minor_of(const char *information, const char *id)
 	uuid += strspn(uuid, " \t");
 	if (strncmp(uuid, id, n) != 0 || (uuid[n] && !strchr(" \t\n", uuid[n])))
 		return -1;
-	return atoi(number + strlen("Device Minor:"));
+	number += strlen("Device Minor:");
+	number += strspn(number, " \t");
+	return isdigit((unsigned char) *number) ? (int) MIN(strtol(number, NULL, 10), MINOR_MAX)
+						: -1;
 }
 
 static int find_minor(const char *root, const char *id)

@@ -146,22 +146,34 @@ static int append_requested(const struct spec_device *d, size_t i, json_t *nodes
 	return append_node(nodes, rules, &st, inside, permissions);
 }
 
+/* '*' is any, -1. The kernel keeps 12 bits of a major and 20 of a minor number. */
+static bool parse_number(const char *text, long max, int *ret)
+{
+	char *end;
+	long n = strcmp(text, "*") == 0 ? -1 : strtol(text, &end, 10);
+
+	if (n >= 0 && (end == text || *end || n > max))
+		return false;
+	*ret = (int) n;
+	return true;
+}
+
 /* "c 10:* rw": type, major and minor or '*', some of r, w and m. */
 static int append_rule_text(const char *text, size_t i, json_t *to, struct err *err)
 {
+	enum { MAJOR_MAX = 4095, MINOR_MAX = 1048575 };
 	char type = 0, major_text[16] = "", minor_text[16] = "", access[4] = "", end = 0;
 	int n = sscanf(text, "%c %15[0-9*]:%15[0-9*] %3[rwm]%c", &type, major_text, minor_text,
 		       access, &end);
 	const char type_text[2] = { type, '\0' };
-	bool any_major = strcmp(major_text, "*") == 0, any_minor = strcmp(minor_text, "*") == 0;
+	int major_number = -1, minor_number = -1;
 
-	if (n != 4 || !strchr("abc", type) || (!any_major && strchr(major_text, '*')) ||
-	    (!any_minor && strchr(minor_text, '*')))
+	if (n != 4 || !strchr("abc", type) || !parse_number(major_text, MAJOR_MAX, &major_number) ||
+	    !parse_number(minor_text, MINOR_MAX, &minor_number))
 		return err_set(err, EINVAL,
 			       "deviceCgroupRules[%zu]: '%.64s' is not of the form 'c 10:* rwm'", i,
 			       text);
-	return append_rule(to, true, type_text, any_major ? -1 : atoi(major_text),
-			   any_minor ? -1 : atoi(minor_text), access);
+	return append_rule(to, true, type_text, major_number, minor_number, access);
 }
 
 int spec_device_rules(char *const *rules, json_t *to, struct err *err)

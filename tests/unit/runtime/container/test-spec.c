@@ -269,6 +269,8 @@ static void bad_members_are_named(void **state _unused_)
 {
 	static char *const bad_env[] = { (char *) "A=b", (char *) "novalue", NULL };
 	static char *const empty[] = { NULL };
+	static char *const bad_rule[] = { (char *) "c 10:* rw", (char *) "c 99999999999:1 r",
+					  NULL };
 	static char *const bad_cap[] = { (char *) "CHOWN", (char *) "FLY", NULL };
 	static const struct spec_rlimit unknown = { "files", 1, 2 }, reversed = { "nofile", 3, 2 };
 	static const struct spec_mount proc = { "/x", "/proc/self", NULL, NULL },
@@ -287,6 +289,8 @@ static void bad_members_are_named(void **state _unused_)
 		const char *complaint;
 	} cases[] = {
 		{ WITH(_s.args = empty), "command: no program is named" },
+		{ WITH(_s.device_rules = bad_rule),
+		  "deviceCgroupRules[1]: 'c 99999999999:1 r' is not of the form 'c 10:* rwm'" },
 		{ WITH(_s.env = bad_env), "environment[1]: not of the form KEY=value" },
 		{ WITH(_s.cwd = "srv"),
 		  "workingDirectory: 'srv' is no absolute path without '..'" },
