@@ -117,6 +117,31 @@ static void sweep_strays(struct image_store *s)
 	}
 }
 
+/* Configurations whose image's removal was cut short. A pull that writes one has the image locked. */
+static void sweep_documents(struct image_store *s)
+{
+	int fd = openat(s->fd, "images/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d)
+		(void) safe_close(fd);
+	while (d && (e = readdir(d))) {
+		_cleanup_(closep) int lock = -EBADF;
+		const char *dot = strrchr(e->d_name, '.');
+		char id[128], record[128];
+
+		if (!dot || strcmp(dot, ".config") != 0 || dot - e->d_name != SHA256_HEX_MAX - 1)
+			continue;
+		(void) snprintf(id, sizeof(id), "sha256:%.64s", e->d_name);
+		(void) snprintf(record, sizeof(record), "%.64s.json", e->d_name);
+		if (faccessat(dirfd(d), record, F_OK, 0) < 0 && errno == ENOENT &&
+		    store_lock(s, &lock, STORE_LOCK_USE, id, true, false, NULL) == 0 &&
+		    faccessat(dirfd(d), record, F_OK, 0) < 0 && errno == ENOENT)
+			(void) unlinkat(dirfd(d), e->d_name, 0);
+	}
+}
+
 static int drop_unnamed(const char *name, void *userdata, struct err *err)
 {
 	struct layer_set *set = userdata;
@@ -138,6 +163,7 @@ int store_sweep(struct image_store *s, struct err *err)
 	if (k == 0) {
 		sweep_strays(s);
 		sweep_marks(s);
+		sweep_documents(s);
 	}
 	return k;
 }
