@@ -97,6 +97,31 @@ kill_agent() { lab_stop agent KILL; }
 	until_status "$long" STOPPED
 }
 
+@test "a task that the control plane does not know any more is stopped, and no other" {
+	restart_controlplane() { # with the state in directory $1
+		lab_stop controlplane
+		rm -rf "$LAB_DIR/controlplane" && cp -a "$1" "$LAB_DIR/controlplane"
+		lab_start_controlplane 127.0.0.1:8080 --fault-injection
+	}
+	known=$(run_task sleeper)
+	until_status "$known" RUNNING
+	lab_stop controlplane
+	cp -a "$LAB_DIR/controlplane" "$LAB_DIR/backup"
+	lab_start_controlplane 127.0.0.1:8080 --fault-injection
+	lab_wait 60 "the agent to connect again" lab_instance_connected lab
+	unknown=$(run_task sleeper)
+	until_status "$unknown" RUNNING
+	pid=$(container_pid "$unknown" main)
+	kept=$(container_pid "$known" main)
+	restart_controlplane "$LAB_DIR/backup"
+	is_gone() { ! kill -0 "$pid" 2>/dev/null; }
+	lab_wait 90 "the forgotten task to be stopped" is_gone
+	kill -0 "$kept"
+	[ "$(container_pid "$known" main)" = "$kept" ]
+	stop_task "$known"
+	until_status "$known" STOPPED
+}
+
 @test "garbage ACS frames neither end the agent nor its tasks" {
 	arn=$(run_task sleeper)
 	until_status "$arn" RUNNING

@@ -421,7 +421,7 @@ void world_print_leftovers(void)
 
 bool world_gets_clean(void)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int64_t i = 0; i < patiently(1000); i++) {
 		if (world_is_clean())
 			return true;
 		world_turn(20);
