@@ -79,7 +79,7 @@ run_check() { # label dir configure-arguments...
 	step "$label: configure and build" configure_and_build "$dir" "$@" || return 0
 	echo "$label: make check"
 	find "$dir" -name '*.trs' -delete
-	(cd "$dir" && make -s -j"$(nproc)" check >"$build/$label-check.log" 2>&1) || true
+	(cd "$dir" && make -s -j"$((2 * $(nproc)))" check >"$build/$label-check.log" 2>&1) || true
 	if [ -z "$(find "$dir" -name '*.trs' -print -quit)" ]; then
 		tail -n 40 "$build/$label-check.log"
 		failed=$((failed + 1))
@@ -88,22 +88,32 @@ run_check() { # label dir configure-arguments...
 	count_trs "$dir" "$label"
 }
 
+# A network and mount namespace of their own: what a test leaves there goes with it.
+run_bats() { # build-dir file
+	local out
+	out=$1/e2e/$(basename "$2" .bats).tap
+	ECS_BUILD_DIR=$1/gcc unshare --net --mount bats --formatter tap "$2" >"$out" 2>&1 || true
+	grep -E '^(not )?ok ' "$out" | sed "s|^\(not ok\|ok\) [0-9]*|\1 $(basename "$2")|" || true
+}
+export -f run_bats
+
+# Each file has a laboratory of its own, so several run at a time; they wait more than they compute.
 run_e2e() {
-	local out=$build/e2e.tap
+	local out good bad skips planned
 	[ -x "$build/gcc/ecs-agent" ] || step "e2e: configure and build" configure_and_build "$build/gcc" || return 0
 	echo "e2e: bats tests/e2e"
-	# A network and mount namespace of their own: what a test leaves there goes with it.
-	ECS_BUILD_DIR=$build/gcc unshare --net --mount bats --formatter tap tests/e2e | tee "$out" | grep -vE '^#' || true
-	passed=$((passed + $(grep -cE '^ok ' "$out" || true)))
-	local skips
-	skips=$(grep -cE '^ok .*# skip' "$out" || true)
-	passed=$((passed - skips)) skipped=$((skipped + skips))
-	failed=$((failed + $(grep -cE '^not ok ' "$out" || true)))
-	if ! grep -qE '^1\.\.[1-9]' "$out"; then
-		failed=$((failed + 1))
-	elif grep -qE '^not ok ' "$out"; then
-		trouble+=("$out")
-	fi
+	rm -rf "$build/e2e" && mkdir "$build/e2e"
+	# The long ones first.
+	find "$top/tests/e2e" -name '*.bats' -printf '%s %p\n' | sort -rn | cut -d' ' -f2 |
+		xargs -P $(($(nproc) + 1)) -I{} bash -c 'run_bats "$@"' - "$build" {}
+	for out in "$build"/e2e/*.tap; do
+		good=$(grep -cE '^ok ' "$out" || true) bad=$(grep -cE '^not ok ' "$out" || true)
+		skips=$(grep -cE '^ok .*# skip' "$out" || true)
+		planned=$(sed -n 's/^1\.\.\([1-9][0-9]*\)$/\1/p' "$out")
+		[ "$planned" = $((good + bad)) ] || bad=$((bad + 1)) # it broke off
+		passed=$((passed + good - skips)) skipped=$((skipped + skips)) failed=$((failed + bad))
+		[ "$bad" -eq 0 ] || trouble+=("$out")
+	done
 }
 
 mkdir -p "$build"
