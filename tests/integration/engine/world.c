@@ -404,7 +404,7 @@ bool world_is_spotless(void)
 void world_print_leftovers(void)
 {
 	(void) shell(
-		"{ cd '%s'; ls -d run/*/* data/containers/* data/trash/* images/pins/* "
+		"{ cd '%s'; ls -d run/*/* data/containers/* data/volumes/* data/trash/* images/pins/* "
 		"/sys/fs/cgroup/*%s/* /sys/fs/cgroup%s/*/ 2>/dev/null; grep '%s/data' "
 		"/proc/self/mountinfo; nft list table inet ecs | grep elements; ps -eo "
 		"pid,ppid,stat,etimes,args | grep -F '%s' | grep -v grep; } | sed 's/^/# left: /'",
