@@ -36,11 +36,11 @@ static void put(const char *dir, const char *path)
 static pid_t haunt_cgroup(void)
 {
 	struct cgroup_limits none = {};
-	_cleanup_(freep) char *path = NULL, *dir = NULL, *procs = NULL;
+	_cleanup_(freep) char *made = NULL, *path = NULL, *dir = NULL, *procs = NULL;
 	char text[16];
 	pid_t pid;
 
-	assert_int_equal(cgroup_task_create("ghost", &none, &path, NULL), 0);
+	assert_int_equal(cgroup_task_create("ghost", &none, &made, NULL), 0);
 	path = path_join("%s/ghost", cgroup_parent());
 	dir = cgroup_controller_dir("memory", path);
 	procs = path_join("%s/cgroup.procs", dir);
