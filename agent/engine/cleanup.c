@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/spawn.h"
 
-enum { UNDELIVERED_CHECK_MS = 30000, DELIVERED_CHECK_MS = 1000 };
+enum { UNDELIVERED_CHECK_MS = 30000, DELIVERED_CHECK_MS = 1000, AGAIN_MS = 1000 };
 
 /* ---- trees ---- */
 
@@ -161,8 +161,10 @@ static int on_cleanup(sd_event_source *s, uint64_t usec, void *userdata)
 		due = due_ms(e, t);
 		if (due > now)
 			next = MIN(next, due - now);
-		else if (!is_delivered(e, t) || !remove_task(e, i))
+		else if (!is_delivered(e, t))
 			next = MIN(next, UNDELIVERED_CHECK_MS);
+		else if (!remove_task(e, i)) /* a volume is on its way out, say */
+			next = MIN(next, AGAIN_MS);
 	}
 	if (next != INT64_MAX)
 		arm(e, next);
