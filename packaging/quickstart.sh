@@ -112,7 +112,8 @@ cat >"$LAB_DIR/web.json" <<JSON
   "networkMode": "bridge",
   "containerDefinitions": [{
     "name": "web", "image": "$(cat "$LAB_DIR/registry.addr")/web:latest", "essential": true,
-    "cpu": 64, "memory": 128, "portMappings": [{"containerPort": 80, "hostPort": 0, "protocol": "tcp"}]
+    "cpu": 64, "memory": 128, "portMappings": [{"containerPort": 80, "hostPort": 0, "protocol": "tcp"}],
+    "linuxParameters": {"initProcessEnabled": true}
   }]
 }
 JSON
