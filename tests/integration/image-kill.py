@@ -205,6 +205,11 @@ before = list_kept()
 r = server.round = Round(None, 0)
 r.before = before
 final = r.run() == 0 and is_whole() and image("verify").returncode == 0 and not set(r.fetched) & before
+# Half-written records are another process's, perhaps, for ten minutes.
+for d in ("layers", "refs", "images/sha256"):
+    for name in os.listdir(STORE + "/" + d):
+        if ".json.tmp-" in name or ".config.tmp-" in name or ".outline.tmp-" in name:
+            os.utime(STORE + "/" + d + "/" + name, (1, 1))
 start_over()
 rest = [x for d in ("layers", "tmp", "refs", "images/sha256") for x in os.listdir(STORE + "/" + d)]
 
