@@ -32,7 +32,8 @@ struct apply {
 	struct tar *tar;
 	struct apply_result *result;
 	struct outline *outline; /* NULL: none is wanted */
-	struct buf dir_times; /* struct timespec and path\0, in the order of the archive */
+	uint64_t apparent;       /* bytes of files with their holes */
+	struct buf dir_times;    /* struct timespec and path\0, in the order of the archive */
 
 	/* The entry at hand: its cleaned path, the directory it is in, its name there. */
 	char path[TAR_PATH_MAX + 1];
@@ -221,8 +222,8 @@ static int make_room(struct apply *a, bool *ret_whiteout, struct err *err)
 	if (fstatat(a->parent_fd, a->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(a, errno, "look at", err);
 	*ret_whiteout = is_whiteout(&st);
-	if (!*ret_whiteout)
-		outline_spoil(a->outline);
+	if (a->path[0] != '\0')
+		outline_keep(a->outline, a->parent_fd, a->name, a->path);
 	if (!S_ISDIR(st.st_mode))
 		return unlinkat(a->parent_fd, a->name, 0) < 0 ? fail(a, errno, "replace", err) : 0;
 	if (a->path[0] == '\0')
@@ -287,6 +288,16 @@ static int set_attributes(const struct apply *a, const struct tar_entry *e, int 
 	return futimens(fd, ts) < 0 ? fail(a, errno, "set time", err) : 0;
 }
 
+/* Holes count, too, although they take no room: whoever copies the file fills them. */
+static int check_size(struct apply *a, const struct tar_entry *e, struct err *err)
+{
+	a->apparent += (uint64_t) e->size;
+	return a->apparent > a->limits->max_bytes
+		       ? err_set(err, EFBIG, "the archive unpacks to more than %llu bytes",
+				 (unsigned long long) a->limits->max_bytes)
+		       : 0;
+}
+
 static int write_content(struct apply *a, int fd, struct err *err)
 {
 	const void *data;
@@ -298,13 +309,42 @@ static int write_content(struct apply *a, int fd, struct err *err)
 		if (k < 0 || len == 0)
 			return k;
 		a->result->bytes += len;
-		if (a->result->bytes > a->limits->max_bytes)
-			return err_set(err, EFBIG, "the archive unpacks to more than %llu bytes",
-				       (unsigned long long) a->limits->max_bytes);
 		k = fs_write_all(fd, data, len);
 		if (k < 0)
 			return fail(a, -k, "write", err);
 	}
+}
+
+/* The parts where they belong; what lies between them is never written. */
+static int write_sparse(struct apply *a, const struct tar_entry *e, int fd, struct err *err)
+{
+	const void *data = NULL;
+	size_t len = 0;
+
+	if (ftruncate(fd, e->size) < 0)
+		return fail(a, errno, "make sparse file", err);
+	for (size_t i = 0; i < e->n_extents; i++) {
+		int64_t left = e->extents[i].len;
+
+		if (lseek(fd, e->extents[i].offset, SEEK_SET) < 0)
+			return fail(a, errno, "seek", err);
+		while (left > 0) {
+			size_t n;
+			int k = len == 0 ? tar_data(a->tar, &data, &len, err) : 0;
+
+			if (k < 0)
+				return k;
+			n = (size_t) MIN(left, (int64_t) len);
+			k = fs_write_all(fd, data, n);
+			if (k < 0)
+				return fail(a, -k, "write", err);
+			data = (const char *) data + n;
+			len -= n;
+			left -= (int64_t) n;
+			a->result->bytes += n;
+		}
+	}
+	return 0;
 }
 
 static int apply_file(struct apply *a, const struct tar_entry *e, struct err *err)
@@ -323,8 +363,10 @@ static int apply_file(struct apply *a, const struct tar_entry *e, struct err *er
 	}
 	if (fd < 0)
 		return fail(a, errno, "create", err);
-	outline_content(a->outline, a->path, (uint64_t) e->size);
-	k = write_content(a, fd, err);
+	outline_content(a->outline, a->path, e);
+	k = check_size(a, e, err);
+	if (k == 0)
+		k = e->sparse ? write_sparse(a, e, fd, err) : write_content(a, fd, err);
 	return k < 0 ? k : set_attributes(a, e, fd, err);
 }
 

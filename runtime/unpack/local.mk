@@ -5,6 +5,8 @@ libruntime_a_SOURCES += \
 	runtime/unpack/inflate.c runtime/unpack/inflate.h \
 	runtime/unpack/inroot.c runtime/unpack/inroot.h \
 	runtime/unpack/outline.c runtime/unpack/outline.h \
+	runtime/unpack/outline-read.c runtime/unpack/outline-record.h \
+	runtime/unpack/sparse.c runtime/unpack/sparse.h \
 	runtime/unpack/tar.c runtime/unpack/tar.h \
 	runtime/unpack/unpack.c runtime/unpack/unpack.h
 if HAVE_ISAL

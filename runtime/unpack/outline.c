@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/unpack/outline.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <zstd.h>
 
+#include "common/buf.h"
 #include "common/fs.h"
-#include "runtime/unpack/tar.h"
+#include "runtime/unpack/outline-record.h"
 
-enum { LITERAL, CONTENT };
-enum { CHUNK = 64 * 1024, LEVEL = 1, HEAD = 9 };
+enum { LEVEL = 1, FOLDERS_MAX = 64 << 20 /* bytes of paths */ };
 #define OUTLINE_BYTES_MAX (256ULL << 20) /* compressed */
 
 struct outline {
@@ -25,9 +24,10 @@ struct outline {
 	bool spoilt;
 	int failed; /* -errno */
 	uint64_t written;
-	size_t n; /* in literal */
-	uint8_t literal[HEAD + CHUNK];
-	uint8_t out[CHUNK];
+	uint64_t content, kept; /* bytes */
+	size_t n;               /* in literal */
+	uint8_t literal[OUTLINE_HEAD + OUTLINE_CHUNK];
+	uint8_t out[OUTLINE_CHUNK];
 };
 
 struct outline *outline_free(struct outline *o)
@@ -55,21 +55,6 @@ int outline_new(int fd, struct outline **ret, struct err *err)
 	return 0;
 }
 
-static void put_u64(uint8_t *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		p[i] = (uint8_t) (v >> (8 * i));
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 8; i-- > 0;)
-		v = v << 8 | p[i];
-	return v;
-}
-
 static void compress(struct outline *o, const void *data, size_t len, ZSTD_EndDirective mode)
 {
 	ZSTD_inBuffer in = { data, len, 0 };
@@ -93,9 +78,9 @@ static void flush(struct outline *o)
 {
 	if (o->n == 0)
 		return;
-	o->literal[0] = LITERAL;
-	put_u64(o->literal + 1, o->n);
-	compress(o, o->literal, HEAD + o->n, ZSTD_e_continue);
+	o->literal[0] = OUTLINE_LITERAL;
+	outline_put_u64(o->literal + 1, o->n);
+	compress(o, o->literal, OUTLINE_HEAD + o->n, ZSTD_e_continue);
 	o->n = 0;
 }
 
@@ -105,36 +90,180 @@ void outline_literal(void *userdata, const void *data, size_t len)
 	const uint8_t *p = data;
 
 	while (o && len > 0) {
-		size_t n = MIN(len, (size_t) CHUNK - o->n);
+		size_t n = MIN(len, (size_t) OUTLINE_CHUNK - o->n);
 
-		memcpy(o->literal + HEAD + o->n, p, n);
+		memcpy(o->literal + OUTLINE_HEAD + o->n, p, n);
 		o->n += n;
 		p += n;
 		len -= n;
-		if (o->n == CHUNK)
+		if (o->n == OUTLINE_CHUNK)
 			flush(o);
 	}
 }
 
-void outline_content(struct outline *o, const char *path, uint64_t len)
+static void put_head(struct outline *o, enum outline_record type, uint64_t number, const char *path)
 {
 	size_t n = strlen(path);
-	uint8_t head[HEAD + 2] = { CONTENT };
+	uint8_t head[OUTLINE_HEAD + 2] = { (uint8_t) type };
 
-	if (!o || len == 0)
-		return;
-	flush(o);
-	put_u64(head + 1, len);
-	head[HEAD] = (uint8_t) n;
-	head[HEAD + 1] = (uint8_t) (n >> 8);
+	outline_put_u64(head + 1, number);
+	head[OUTLINE_HEAD] = (uint8_t) n;
+	head[OUTLINE_HEAD + 1] = (uint8_t) (n >> 8);
 	compress(o, head, sizeof(head), ZSTD_e_continue);
 	compress(o, path, n, ZSTD_e_continue);
 }
 
-void outline_spoil(struct outline *o)
+static void put_pair(struct outline *o, uint64_t a, uint64_t b)
 {
-	if (o)
+	uint8_t pair[16];
+
+	outline_put_u64(pair, a);
+	outline_put_u64(pair + 8, b);
+	compress(o, pair, sizeof(pair), ZSTD_e_continue);
+}
+
+void outline_content(struct outline *o, const char *path, const struct tar_entry *e)
+{
+	uint8_t count[8];
+
+	if (!o || e->size == 0)
+		return;
+	flush(o);
+	if (!e->sparse) {
+		o->content += (uint64_t) e->size;
+		put_head(o, OUTLINE_CONTENT, (uint64_t) e->size, path);
+		return;
+	}
+	put_head(o, OUTLINE_PARTS, (uint64_t) e->size, path);
+	outline_put_u64(count, e->n_extents);
+	compress(o, count, sizeof(count), ZSTD_e_continue);
+	for (size_t i = 0; i < e->n_extents; i++) {
+		o->content += (uint64_t) e->extents[i].len;
+		put_pair(o, (uint64_t) e->extents[i].offset, (uint64_t) e->extents[i].len);
+	}
+}
+
+/* ---- what is replaced ---- */
+
+/* Of holes nothing is kept: a sparse file is as large as its archive makes it. */
+static void put_parts(struct outline *o, int fd, off_t size)
+{
+	uint8_t chunk[OUTLINE_CHUNK];
+	off_t at = 0;
+
+	while (!o->spoilt && !o->failed && at < size) {
+		off_t hole;
+		ssize_t n;
+
+		at = lseek(fd, at, SEEK_DATA);
+		hole = at < 0 ? -1 : lseek(fd, at, SEEK_HOLE);
+		if (hole < 0) {
+			o->failed = errno == ENXIO ? 0 : -errno;
+			return; /* nothing but a hole is left */
+		}
+		while (at < hole && !o->failed && !o->spoilt) {
+			n = pread(fd, chunk, (size_t) MIN((off_t) sizeof(chunk), hole - at), at);
+			if (n <= 0) {
+				o->failed = n < 0 ? -errno : -EIO;
+				return;
+			}
+			put_pair(o, (uint64_t) at, (uint64_t) n);
+			compress(o, chunk, (size_t) n, ZSTD_e_continue);
+			at += n;
+			o->kept += (uint64_t) n;
+			/* The same file by way of many links: not more than the archive brought,
+			 * give or take the blocks that a part of a sparse file fills. */
+			o->spoilt |= o->kept / 2 > o->content + (1 << 20);
+		}
+	}
+}
+
+static void keep_file(struct outline *o, int dir_fd, const char *name, const char *path)
+{
+	_cleanup_(closep) int fd =
+		openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		o->failed = -errno;
+		return;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return;
+	flush(o);
+	compress(o, "", 0, ZSTD_e_end);
+	put_head(o, OUTLINE_KEPT, (uint64_t) st.st_size, path);
+	put_parts(o, fd, st.st_size);
+	put_pair(o, (uint64_t) st.st_size, 0);
+	compress(o, "", 0, ZSTD_e_end);
+}
+
+/* The entry @e of the folder @path: kept, or put on the list of those to look into. */
+static void keep_entry(struct outline *o, int dir_fd, const struct dirent *e, const char *path,
+		       struct buf *folders)
+{
+	char inner[TAR_PATH_MAX + 1];
+	struct stat st;
+
+	if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+		return;
+	if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		o->failed = -errno;
+		return;
+	}
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return;
+	if ((size_t) snprintf(inner, sizeof(inner), "%s/%s", path, e->d_name) >= sizeof(inner))
 		o->spoilt = true;
+	else if (S_ISREG(st.st_mode))
+		keep_file(o, dir_fd, e->d_name, inner);
+	else if (folders->len > FOLDERS_MAX || !buf_append(folders, inner, strlen(inner) + 1))
+		o->spoilt = true;
+}
+
+/* One folder at a time by its path, so that no depth uses up the descriptors. */
+static void keep_folder(struct outline *o, int top_fd, const char *path, size_t top_len,
+			struct buf *folders)
+{
+	const char *inner = path[top_len] == '/' ? path + top_len + 1 : ".";
+	int fd = openat(top_fd, inner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!d) {
+		o->failed = -errno;
+		(void) safe_close(fd);
+		return;
+	}
+	while (!o->failed && !o->spoilt && (e = readdir(d)))
+		keep_entry(o, dirfd(d), e, path, folders);
+}
+
+static void keep_tree(struct outline *o, int dir_fd, const char *name, const char *path)
+{
+	_cleanup_(buf_done) struct buf folders = {};
+	_cleanup_(closep) int top = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char folder[TAR_PATH_MAX + 1];
+
+	if (top < 0 || !buf_append(&folders, path, strlen(path) + 1))
+		o->failed = -ENOMEM;
+	for (size_t at = 0; at < folders.len && !o->failed && !o->spoilt;) {
+		(void) snprintf(folder, sizeof(folder), "%s", folders.data + at);
+		at += strlen(folder) + 1;
+		keep_folder(o, top, folder, strlen(path), &folders);
+	}
+}
+
+void outline_keep(struct outline *o, int dir_fd, const char *name, const char *path)
+{
+	struct stat st;
+
+	if (!o || o->spoilt || o->failed || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (S_ISREG(st.st_mode))
+		keep_file(o, dir_fd, name, path);
+	else if (S_ISDIR(st.st_mode))
+		keep_tree(o, dir_fd, name, path);
 }
 
 int outline_finish(struct outline *o, struct err *err)
@@ -148,157 +277,4 @@ int outline_finish(struct outline *o, struct err *err)
 	if (o->spoilt && ftruncate(o->fd, 0) < 0)
 		return err_set_errno(err, errno, "empty outline");
 	return 0;
-}
-
-/* ---- reading ---- */
-
-struct replay {
-	int fd, root_fd;
-	ZSTD_DCtx *z;
-	ZSTD_inBuffer in;
-	bool end; /* of the compressed frame */
-	outline_sink_fn sink;
-	void *userdata;
-	uint8_t raw[CHUNK], chunk[CHUNK];
-};
-
-static int damaged(struct err *err)
-{
-	return err_set(err, EBADMSG, "the outline is damaged");
-}
-
-/* Reads exactly @len bytes. 1: the stream ended before the first. */
-static int take(struct replay *r, void *dst, size_t len, struct err *err)
-{
-	ZSTD_outBuffer out = { dst, len, 0 };
-
-	while (out.pos < len) {
-		size_t k, before = out.pos;
-
-		if (r->in.pos == r->in.size && !r->end) {
-			ssize_t n = read(r->fd, r->raw, sizeof(r->raw));
-
-			if (n < 0)
-				return err_set_errno(err, errno, "read outline");
-			r->in = (ZSTD_inBuffer){ r->raw, (size_t) n, 0 };
-		}
-		if (r->end)
-			return out.pos == 0 ? 1 : damaged(err);
-		k = ZSTD_decompressStream(r->z, &out, &r->in);
-		if (ZSTD_isError(k) || (r->in.size == 0 && out.pos == before))
-			return damaged(err);
-		r->end = k == 0;
-	}
-	return 0;
-}
-
-static int replay_literal(struct replay *r, uint64_t len, struct err *err)
-{
-	int k = 0;
-
-	while (k == 0 && len > 0) {
-		size_t n = (size_t) MIN(len, (uint64_t) CHUNK);
-
-		k = take(r, r->chunk, n, err);
-		if (k == 1)
-			k = damaged(err);
-		if (k == 0)
-			k = r->sink(r->userdata, r->chunk, n);
-		len -= n;
-	}
-	return k;
-}
-
-static int open_file(struct replay *r, const char *path, uint64_t len, struct err *err)
-{
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
-	int fd = (int) syscall(SYS_openat2, r->root_fd, path, &how, sizeof(how));
-	struct stat st;
-
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-		return err_set(err, EBADMSG, "'%.200s' is missing", path);
-	if (fd < 0)
-		return err_set_errno(err, errno, "open '%.200s'", path);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t) st.st_size == len)
-		return fd;
-	(void) close(fd);
-	return err_set(err, EBADMSG, "'%.200s' is no file of %llu bytes", path,
-		       (unsigned long long) len);
-}
-
-static int replay_content(struct replay *r, uint64_t len, struct err *err)
-{
-	_cleanup_(closep) int fd = -EBADF;
-	char path[TAR_PATH_MAX + 1];
-	uint8_t head[2];
-	size_t n;
-	int k = take(r, head, sizeof(head), err);
-
-	n = k == 0 ? (size_t) (head[0] | head[1] << 8) : 0;
-	if (k == 0 && (n == 0 || n > TAR_PATH_MAX))
-		k = 1;
-	if (k == 0)
-		k = take(r, path, n, err);
-	if (k != 0)
-		return k < 0 ? k : damaged(err);
-	path[n] = '\0';
-	fd = open_file(r, path, len, err);
-	if (fd < 0)
-		return fd;
-	while (k == 0 && len > 0) {
-		ssize_t got = read(fd, r->chunk, (size_t) MIN(len, (uint64_t) CHUNK));
-
-		if (got <= 0)
-			return got < 0 ? err_set_errno(err, errno, "read '%.200s'", path)
-				       : err_set(err, EBADMSG, "'%.200s' is too short", path);
-		len -= (uint64_t) got;
-		k = r->sink(r->userdata, r->chunk, (size_t) got);
-	}
-	return k;
-}
-
-static int replay_all(struct replay *r, struct err *err)
-{
-	uint8_t head[HEAD];
-	int k;
-
-	while ((k = take(r, head, sizeof(head), err)) == 0) {
-		if (head[0] == LITERAL)
-			k = replay_literal(r, get_u64(head + 1), err);
-		else if (head[0] == CONTENT)
-			k = replay_content(r, get_u64(head + 1), err);
-		else
-			k = damaged(err);
-		if (k < 0)
-			return k;
-	}
-	return k < 0 ? k : 0;
-}
-
-int outline_replay(int fd, int root_fd, outline_sink_fn sink, void *userdata, struct err *err)
-{
-	struct replay *r;
-	struct stat st;
-	int k;
-
-	if (fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return err_set_errno(err, errno, "read outline");
-	if (st.st_size == 0)
-		return err_set(err, ENODATA, "there is no outline");
-	r = calloc(1, sizeof(*r));
-	if (r)
-		r->z = ZSTD_createDCtx();
-	if (!r || !r->z) {
-		free(r);
-		return err_set(err, ENOMEM, "read outline");
-	}
-	r->fd = fd;
-	r->root_fd = root_fd;
-	r->sink = sink;
-	r->userdata = userdata;
-	k = replay_all(r, err);
-	(void) ZSTD_freeDCtx(r->z);
-	free(r);
-	return k;
 }

@@ -129,6 +129,7 @@ static const int file_calls[] = {
 	SCMP_SYS(fchown),     SCMP_SYS(fchownat),   SCMP_SYS(fchmod),  SCMP_SYS(fsetxattr),
 	SCMP_SYS(utimensat),  SCMP_SYS(newfstatat), SCMP_SYS(fstat),   SCMP_SYS(statx),
 	SCMP_SYS(getdents64), SCMP_SYS(fcntl),      SCMP_SYS(lseek),   SCMP_SYS(umask),
+	SCMP_SYS(pread64),    SCMP_SYS(ftruncate),
 };
 
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/macro.h"
+#include "runtime/unpack/sparse.h"
 
 enum { BLOCK = 512, BUFFER = 256 * 1024 };
 
@@ -26,20 +27,41 @@ struct header {
 	char gname[32];
 	char dev_major[8];
 	char dev_minor[8];
-	char prefix[155];
-	char padding[12];
+	union {
+		struct {
+			char prefix[155];
+			char padding[12];
+		};
+		struct {
+			char times[41]; /* and what else old GNU tar has here */
+			struct gnu_extent {
+				char offset[12];
+				char len[12];
+			} extents[4];
+			char extended; /* blocks with more of them follow */
+			char real_size[12];
+		} gnu;
+	};
+};
+
+/* What follows an old GNU header that is extended. */
+struct gnu_extension {
+	struct gnu_extent extents[21];
+	char extended;
+	char padding[7];
 };
 
 /* What a pax header (or a GNU long name) says about the next entry. */
 struct extension {
 	char *pax; /* owned: the records, cut up with NULs; the rest points into it */
 	char *gnu_path, *gnu_link; /* owned */
-	const char *path, *link;
+	const char *path, *link, *sparse_name;
 	bool has_size, has_uid, has_gid, has_mtime;
 	int64_t size, uid, gid;
 	struct timespec mtime;
 	struct tar_xattr xattrs[TAR_XATTRS_MAX];
 	size_t n_xattrs;
+	struct sparse sparse;
 };
 
 struct tar {
@@ -74,6 +96,7 @@ static void drop_extension(struct tar *t)
 	free(t->ext.pax);
 	free(t->ext.gnu_path);
 	free(t->ext.gnu_link);
+	sparse_done(&t->ext.sparse);
 	memset(&t->ext, 0, offsetof(struct extension, xattrs));
 	t->ext.n_xattrs = 0;
 }
@@ -161,7 +184,7 @@ static int skip(struct tar *t, int64_t len, struct err *err)
 }
 
 /* Octal text, or base 256 (two's complement, top bit of the first byte set) when it did not fit. */
-static int parse_number(const char *field, size_t len, int64_t *ret)
+int tar_parse_number(const char *field, size_t len, int64_t *ret)
 {
 	const unsigned char *p = (const unsigned char *) field;
 	uint64_t v = 0;
@@ -194,7 +217,7 @@ static bool checksum_is_right(const struct header *h)
 	const unsigned char *p = (const unsigned char *) h;
 	int64_t wanted, sum = 0, signed_sum = 0;
 
-	if (parse_number(h->checksum, sizeof(h->checksum), &wanted) < 0)
+	if (tar_parse_number(h->checksum, sizeof(h->checksum), &wanted) < 0)
 		return false;
 	for (size_t i = 0; i < BLOCK; i++) {
 		bool blank =
@@ -267,7 +290,7 @@ static int read_body(struct tar *t, int64_t size, char **ret, struct err *err)
 	return 0;
 }
 
-static int parse_decimal(const char *text, int64_t *ret)
+int tar_parse_decimal(const char *text, int64_t *ret)
 {
 	char *end;
 
@@ -319,20 +342,22 @@ static int apply_record(struct extension *x, const char *key, const char *value,
 
 	if (strncmp(key, "SCHILY.xattr.", 13) == 0)
 		return add_xattr(x, key + 13, value, len, err);
-	if (strncmp(key, "GNU.sparse.", 11) == 0)
-		return err_set(err, EPROTO, "sparse files are not supported (%.40s)", key);
+	if (strncmp(key, "GNU.sparse.", 11) == 0 && strcmp(key + 11, "name") != 0)
+		return sparse_take_record(&x->sparse, key + 11, value, err);
 	if (len == 0) /* takes back what an earlier header said; the entry's own field serves */
 		return 0;
-	if (strcmp(key, "path") == 0)
+	if (strcmp(key, "GNU.sparse.name") == 0) /* path is a name for readers that cannot */
+		x->sparse_name = value;
+	else if (strcmp(key, "path") == 0)
 		x->path = value;
 	else if (strcmp(key, "linkpath") == 0)
 		x->link = value;
 	else if (strcmp(key, "size") == 0)
-		k = parse_decimal(value, &x->size), x->has_size = true;
+		k = tar_parse_decimal(value, &x->size), x->has_size = true;
 	else if (strcmp(key, "uid") == 0)
-		k = parse_decimal(value, &x->uid), x->has_uid = true;
+		k = tar_parse_decimal(value, &x->uid), x->has_uid = true;
 	else if (strcmp(key, "gid") == 0)
-		k = parse_decimal(value, &x->gid), x->has_gid = true;
+		k = tar_parse_decimal(value, &x->gid), x->has_gid = true;
 	else if (strcmp(key, "mtime") == 0)
 		k = parse_time(value, &x->mtime), x->has_mtime = true;
 	else
@@ -379,7 +404,7 @@ static int take_extension(struct tar *t, const struct header *h, struct err *err
 
 	if (!strchr("xgXLK", h->type) || h->type == '\0')
 		return 1;
-	if (parse_number(h->size, sizeof(h->size), &size) < 0)
+	if (tar_parse_number(h->size, sizeof(h->size), &size) < 0)
 		return err_set(err, EPROTO, "header: size is not a number");
 	if (read_body(t, size, &body, err) < 0)
 		return err ? -err->code : -EPROTO;
@@ -402,7 +427,8 @@ static int fill_names(struct tar *t, const struct header *h, struct err *err)
 {
 	const struct extension *x = &t->ext;
 	bool posix = memcmp(h->magic, "ustar", 6) == 0;
-	const char *path = x->path ? x->path : x->gnu_path, *link = x->link ? x->link : x->gnu_link;
+	const char *path = x->sparse_name ? x->sparse_name : x->path ? x->path : x->gnu_path;
+	const char *link = x->link ? x->link : x->gnu_link;
 	int k;
 
 	if (path)
@@ -439,7 +465,8 @@ static int fill_type(struct tar *t, const struct header *h, struct tar_entry *e,
 		e->type = (enum tar_type)(h->type - '0');
 		return 0;
 	case 'S':
-		return err_set(err, EPROTO, "'%.200s': sparse files are not supported", t->path);
+		e->type = TAR_FILE;
+		return 0;
 	default:
 		return err_set(err, EPROTO, "'%.200s': entries of type 0x%02x are not supported",
 			       t->path, (unsigned char) h->type);
@@ -452,15 +479,15 @@ static int fill_numbers(struct tar *t, const struct header *h, struct tar_entry 
 	int64_t mode = 0, uid = 0, gid = 0, mtime = 0, dmaj = 0, dmin = 0;
 	int64_t size = 0;
 
-	if (parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
-	    parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
-	    parse_number(h->gid, sizeof(h->gid), &gid) < 0 ||
-	    parse_number(h->size, sizeof(h->size), &size) < 0 ||
-	    parse_number(h->mtime, sizeof(h->mtime), &mtime) < 0)
+	if (tar_parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
+	    tar_parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
+	    tar_parse_number(h->gid, sizeof(h->gid), &gid) < 0 ||
+	    tar_parse_number(h->size, sizeof(h->size), &size) < 0 ||
+	    tar_parse_number(h->mtime, sizeof(h->mtime), &mtime) < 0)
 		return err_set(err, EPROTO, "'%.200s': a header field is not a number", t->path);
 	if ((e->type == TAR_CHAR || e->type == TAR_BLOCK) &&
-	    (parse_number(h->dev_major, sizeof(h->dev_major), &dmaj) < 0 ||
-	     parse_number(h->dev_minor, sizeof(h->dev_minor), &dmin) < 0))
+	    (tar_parse_number(h->dev_major, sizeof(h->dev_major), &dmaj) < 0 ||
+	     tar_parse_number(h->dev_minor, sizeof(h->dev_minor), &dmin) < 0))
 		return err_set(err, EPROTO, "'%.200s': a device number is not a number", t->path);
 	uid = x->has_uid ? x->uid : uid;
 	gid = x->has_gid ? x->gid : gid;
@@ -483,6 +510,93 @@ static int fill_numbers(struct tar *t, const struct header *h, struct tar_entry 
 	return 0;
 }
 
+static int add_gnu_extents(struct sparse *s, const struct gnu_extent *x, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n && x[i].len[0] != '\0'; i++) {
+		int64_t offset, len;
+		int k;
+
+		if (tar_parse_number(x[i].offset, sizeof(x[i].offset), &offset) < 0 ||
+		    tar_parse_number(x[i].len, sizeof(x[i].len), &len) < 0)
+			return err_set(err, EPROTO, "a part of a sparse file is not a number");
+		k = sparse_add(s, offset, len, err);
+		if (k < 0)
+			return k;
+	}
+	return 0;
+}
+
+/* Blocks that are no part of the entry's size. */
+static int read_gnu_sparse(struct tar *t, const struct header *h, struct err *err)
+{
+	struct sparse *s = &t->ext.sparse;
+	struct gnu_extension more;
+	bool extended = h->gnu.extended != '\0';
+	int k = add_gnu_extents(s, h->gnu.extents, ARRAY_SIZE(h->gnu.extents), err);
+
+	if (tar_parse_number(h->gnu.real_size, sizeof(h->gnu.real_size), &s->size) < 0)
+		return err_set(err, EPROTO, "the size of a sparse file is not a number");
+	s->present = s->has_size = true;
+	while (k == 0 && extended) {
+		k = take(t, &more, sizeof(more), err);
+		if (k == TAR_E_END)
+			k = err_set(err, EPROTO, "the archive is cut short");
+		if (k == 0)
+			k = add_gnu_extents(s, more.extents, ARRAY_SIZE(more.extents), err);
+		extended = more.extended != '\0';
+	}
+	return k;
+}
+
+/* pax 1.0: whole blocks in front of the content. */
+static int read_sparse_text(struct tar *t, struct err *err)
+{
+	struct sparse_text text = {};
+	char block[BLOCK];
+
+	while (!text.done) {
+		int k = t->left < BLOCK ? TAR_E_END : take(t, block, sizeof(block), err);
+
+		if (k == 0)
+			k = sparse_take_text(&t->ext.sparse, &text, block, sizeof(block), err);
+		if (k != 0)
+			return k < 0 ? k
+				     : err_set(err, EPROTO,
+					       "the map of a sparse file is cut short");
+		t->left -= BLOCK;
+	}
+	return 0;
+}
+
+static int fill_sparse(struct tar *t, const struct header *h, struct tar_entry *e, struct err *err)
+{
+	struct sparse *s = &t->ext.sparse;
+	bool text = s->major == 1 && s->minor == 0;
+	int k = 0;
+
+	if (e->type != TAR_FILE)
+		return err_set(err, EPROTO, "what is sparse is no file");
+	if (s->present && !text && (s->major != 0 || s->minor > 1))
+		return err_set(err, EPROTO, "sparse files of version %lld.%lld are not supported",
+			       (long long) s->major, (long long) s->minor);
+	if (text && s->n_extents > 0)
+		return err_set(err, EPROTO, "a sparse file has two maps");
+	if (h->type == 'S')
+		k = s->present ? err_set(err, EPROTO, "a sparse file has two maps")
+			       : read_gnu_sparse(t, h, err);
+	else if (text)
+		k = read_sparse_text(t, err);
+	if (k == 0)
+		k = sparse_check(s, t->left, err);
+	if (k < 0)
+		return k;
+	e->size = s->size;
+	e->sparse = true;
+	e->extents = s->extents;
+	e->n_extents = s->n_extents;
+	return 0;
+}
+
 static int fill_entry(struct tar *t, const struct header *h, struct tar_entry *e, struct err *err)
 {
 	int k = fill_names(t, h, err);
@@ -499,7 +613,9 @@ static int fill_entry(struct tar *t, const struct header *h, struct tar_entry *e
 	e->n_xattrs = t->ext.n_xattrs;
 	t->left = e->size;
 	t->padding = -e->size & (BLOCK - 1);
-	return 0;
+	if (h->type == 'S' || t->ext.sparse.present)
+		k = fill_sparse(t, h, e, err);
+	return k < 0 && err ? err_wrap(err, "'%.200s'", t->path) : k;
 }
 
 int tar_next(struct tar *t, struct tar_entry *ret, struct err *err)

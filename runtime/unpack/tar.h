@@ -2,8 +2,8 @@
 /*
  * tar - a streaming reader of untrusted archives: ustar, pax and GNU long names.
  * Names come out byte for byte as they are in the archive, whatever the locale (a general archive
- * library converts and normalises them, and two files may become one). Sparse files, multi-volume
- * archives and other rarities are refused by name. Formats: POSIX.1-2017 pax, "tar Interchange
+ * library converts and normalises them, and two files may become one). Sparse files come in the four
+ * ways GNU tar writes them (sparse.h); multi-volume archives and other rarities are refused by name. Formats: POSIX.1-2017 pax, "tar Interchange
  * Format"; https://www.gnu.org/software/tar/manual/html_node/Standard.html
  */
 #pragma once
@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "runtime/unpack/sparse.h"
 
 enum {
 	TAR_PATH_MAX = 4095,
@@ -48,7 +49,10 @@ struct tar_entry {
 	mode_t mode;      /* the 07777 bits */
 	uid_t uid;
 	gid_t gid;
-	int64_t size; /* of files, else 0 */
+	int64_t size; /* of files, with their holes; else 0 */
+	bool sparse;  /* only the extents have content in the archive; the rest reads as zeros */
+	const struct tar_extent *extents;
+	size_t n_extents;
 	struct timespec mtime;
 	uint32_t dev_major, dev_minor;
 	struct tar_xattr *xattrs;
@@ -74,7 +78,8 @@ void tar_set_tap(struct tar *t, void (*tap)(void *userdata, const void *data, si
 int tar_next(struct tar *t, struct tar_entry *ret, struct err *err);
 
 /*
- * The next piece of the current file: *ret_len 0 at its end.
+ * The next piece of the current file: *ret_len 0 at its end. Of a sparse file that is what its
+ * extents hold, one after the other.
  * The bytes are borrowed until the next call.
  */
 int tar_data(struct tar *t, const void **ret_data, size_t *ret_len, struct err *err);

@@ -105,7 +105,16 @@ archive("too large an extension header", "larger than",
         ("f", REG, {"pax_headers": {"comment": "v" * (2 << 20)}}))
 archive("an owner that overflows to root", "outside 0..4294967294", ("f", REG, {"pax_headers": {"uid": str(1 << 32)}}))
 archive("a root that is no directory", "not a directory", (".", REG, {}))
-archive("a sparse file", "sparse", ("f", REG, {"pax_headers": {"GNU.sparse.major": "1"}}))
+archive("a sparse file without its map", "cut short", ("f", REG, {"pax_headers": {"GNU.sparse.major": "1"}}))
+archive("a sparse file of a part beyond its end", "beyond its end",
+        ("f", REG, {"content": b"xx", "pax_headers": {"GNU.sparse.size": "9", "GNU.sparse.map": "8,2"}}))
+archive("a sparse file larger than any disk", "unpacks to more than",
+        ("f", REG, {"pax_headers": {"GNU.sparse.size": str(1 << 60), "GNU.sparse.map": "0,0"}}))
+archive("a sparse file of endless parts", "more than 262144 parts",
+        ("f", REG, {"content": b"99999999\n".ljust(512, b"\0"), "pax_headers":
+                    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"}}))
+archive("a sparse file by another name that leads out", "leads out",
+        ("f", REG, {"pax_headers": {"GNU.sparse.name": UP, "GNU.sparse.size": "0", "GNU.sparse.map": "0,0"}}))
 
 good = Layout().archive
 case("a damaged header", Layout(b"x" * 100 + good[100:]), "damaged header")

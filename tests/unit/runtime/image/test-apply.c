@@ -364,7 +364,14 @@ static void an_archive_may_end_with_its_last_file(void **state)
 }
 
 /* Where the fields of a header lie. */
-enum { AT_UID = 108, AT_SIZE = 124, AT_CHECKSUM = 148, AT_TYPE = 156, AT_LINK = 157 };
+enum {
+	AT_UID = 108,
+	AT_SIZE = 124,
+	AT_CHECKSUM = 148,
+	AT_TYPE = 156,
+	AT_LINK = 157,
+	AT_SPARSE = 386
+};
 
 static void put_header(struct fixture *f, const char *name, char type, const char *link)
 {
@@ -403,7 +410,8 @@ static void seal(struct fixture *f)
 static void put_pax(struct fixture *f, const char *records, size_t len)
 {
 	put_header(f, "pax", 'x', "");
-	(void) snprintf((char *) f->data + f->len - 512 + AT_SIZE, 12, "%011o", (unsigned int) (len & 0xffff));
+	(void) snprintf((char *) f->data + f->len - 512 + AT_SIZE, 12, "%011o",
+			(unsigned int) (len & 0xffff));
 	seal(f);
 	memset(f->data + f->len, 0, (len + 511) & ~511ul);
 	memcpy(f->data + f->len, records, len);
@@ -434,7 +442,19 @@ static void hostile_headers_are_refused(void **state)
 	memcpy(f->data + AT_UID, "\x80\0\0\1\0\0\0\0", 8); /* 2^32: user 0 once cut off */
 	expect_refusal(f, "owner 4294967296:34 is outside");
 	put_header(f, "sparse", 'S', "");
-	expect_refusal(f, "sparse files are not supported");
+	memcpy(f->data + AT_SPARSE,
+	       "00000000000\0"
+	       "00000000001",
+	       23);
+	expect_refusal(f, "beyond its end");
+	put_header(f, "sparse", 'S', "");
+	memcpy(f->data + AT_SPARSE,
+	       "00000000001\0"
+	       "00000000000\0"
+	       "00000000000\0"
+	       "00000000000",
+	       47);
+	expect_refusal(f, "overlap or are not in order");
 	put_header(f, "odd", 'M', "");
 	expect_refusal(f, "are not supported");
 	put_header(f, "", '0', "");
@@ -461,7 +481,20 @@ static void hostile_extensions_are_refused(void **state)
 		{ "25 path=../../etc/passwd\n", "leads out of the archive" },
 		{ "21 uid=4294967296000\n", "is outside 0..4294967294" },
 		{ "11 size=-1\n", "size is outside" },
-		{ "22 GNU.sparse.major=1\n", "sparse files are not supported" },
+		{ "22 GNU.sparse.major=1\n", "the map of a sparse file is cut short" },
+		{ "22 GNU.sparse.major=2\n", "version 2.0 are not supported" },
+		{ "21 GNU.sparse.more=1\n", "is not known" },
+		{ "22 GNU.sparse.size=-1\n", "has the value '-1'" },
+		{ "22 GNU.sparse.map=0,0\n", "without its size" },
+		{ "21 GNU.sparse.size=1\n22 GNU.sparse.map=1,1\n", "beyond its end" },
+		{ "21 GNU.sparse.size=9\n22 GNU.sparse.map=0,9\n",
+		  "make 9 bytes, the archive has 0" },
+		{ "21 GNU.sparse.size=9\n26 GNU.sparse.map=4,2,3,1\n", "not in order" },
+		{ "40 GNU.sparse.map=9223372036854775807,9\n", "not in order" },
+		{ "22 GNU.sparse.map=1,,\n", "not a list of pairs" },
+		{ "20 GNU.sparse.map=1\n", "not a list of pairs" },
+		{ "23 GNU.sparse.offset=0\n23 GNU.sparse.offset=1\n", "take turns" },
+		{ "21 GNU.sparse.size=9\n23 GNU.sparse.offset=0\n", "has no length" },
 		{ "44 SCHILY.xattr.trusted.overlay.redirect=/x\n", "is reserved" },
 		{ "42 SCHILY.xattr.trusted.overlay.metacopy=\n", "is reserved" },
 	};
