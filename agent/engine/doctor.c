@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "agent/engine/doctor-ports.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/volumes.h"
@@ -244,6 +245,7 @@ static const struct kind {
 	int (*remove)(struct engine *e, const char *name, struct err *err);
 } kinds[] = {
 	{ "cgroup", list_cgroups, is_of_a_task, remove_cgroup },
+	{ "published-port", doctor_list_ports, doctor_port_belongs, doctor_remove_port },
 	{ "network-namespace", list_namespaces, is_in_use, remove_namespace },
 	{ "run-directory", list_run_dirs, is_in_use, remove_run_dir },
 	{ "runtime-state", list_runtime_states, is_in_use, remove_runtime_state },

@@ -13,7 +13,7 @@ engine_sources = \
 	agent/engine/docker-options.c \
 	agent/engine/docker-options.h \
 	agent/engine/docker-security.c \
-	agent/engine/doctor.c \
+	agent/engine/doctor-ports.c agent/engine/doctor-ports.h agent/engine/doctor.c \
 	agent/engine/doctor.h \
 	agent/engine/engine.c \
 	agent/engine/engine.h \

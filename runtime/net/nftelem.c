@@ -6,6 +6,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <netlink/attr.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/net/rtnl.h"
@@ -105,4 +106,79 @@ int nftelem_change(int nfnl, bool add, const struct nft_element *e, size_t n, st
 		if (msgs[i])
 			nlmsg_free(msgs[i]);
 	return k;
+}
+
+/* ---- reading ---- */
+
+struct listing {
+	struct nft_element *v; /* owned */
+	size_t n;
+};
+
+static const void *value_of(struct nlattr *attr, size_t size)
+{
+	struct nlattr *in[NFTA_DATA_MAX + 1];
+
+	if (!attr || nla_parse_nested(in, NFTA_DATA_MAX, attr, NULL) < 0 || !in[NFTA_DATA_VALUE] ||
+	    nla_len(in[NFTA_DATA_VALUE]) < (int) size)
+		return NULL;
+	return nla_data(in[NFTA_DATA_VALUE]);
+}
+
+static int take_element(struct listing *l, struct nlattr *attr)
+{
+	struct nlattr *in[NFTA_SET_ELEM_MAX + 1];
+	struct nft_element *grown;
+	struct map_data data;
+	struct map_key key;
+	const void *k, *d;
+
+	if (nla_parse_nested(in, NFTA_SET_ELEM_MAX, attr, NULL) < 0)
+		return 0;
+	k = value_of(in[NFTA_SET_ELEM_KEY], sizeof(key));
+	d = value_of(in[NFTA_SET_ELEM_DATA], sizeof(data));
+	if (!k || !d) /* of another form than ours */
+		return 0;
+	memcpy(&key, k, sizeof(key));
+	memcpy(&data, d, sizeof(data));
+	grown = reallocarray(l->v, l->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	l->v = grown;
+	l->v[l->n++] =
+		(struct nft_element){ data.addr, ntohs(key.port), ntohs(data.port), key.proto };
+	return 0;
+}
+
+static int take_elements(struct nlmsghdr *h, void *userdata)
+{
+	struct nlattr *in[NFTA_SET_ELEM_LIST_MAX + 1], *list, *elem;
+	int left, k = 0;
+
+	if (nlmsg_parse(h, sizeof(struct nfgenmsg), in, NFTA_SET_ELEM_LIST_MAX, NULL) < 0)
+		return 0;
+	list = in[NFTA_SET_ELEM_LIST_ELEMENTS];
+	if (list)
+		nla_for_each_nested(elem, list, left) k = k < 0 ? k : take_element(userdata, elem);
+	return k;
+}
+
+int nftelem_list(int nfnl, struct nft_element **ret, size_t *ret_n, struct err *err)
+{
+	_cleanup_(err_done) struct err why = {};
+	_cleanup_(nlmsg_freep) struct nl_msg *m =
+		message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, NFPROTO_INET, 0, 256);
+	struct listing l = {};
+	int k = -ENOMEM;
+
+	if (m && nla_put_string(m, NFTA_SET_ELEM_LIST_TABLE, "ecs") == 0 &&
+	    nla_put_string(m, NFTA_SET_ELEM_LIST_SET, "ports") == 0)
+		k = rtnl_dump(nfnl, m, take_elements, &l, &why);
+	if (k < 0 && k != -ENOENT) {
+		free(l.v);
+		return err_set_errno(err, -k, "read the published ports");
+	}
+	*ret = l.v;
+	*ret_n = l.n;
+	return 0;
 }

@@ -19,3 +19,6 @@ enum { NFTELEM_MAX = 6000 };
  * does nothing; -EEXIST when it leads elsewhere. -ENOENT: no such map, or not there to be removed.
  */
 int nftelem_change(int nfnl, bool add, const struct nft_element *e, size_t n, struct err *err);
+
+/* All elements of the map, *ret owned; none where there is no such map. */
+int nftelem_list(int nfnl, struct nft_element **ret, size_t *ret_n, struct err *err);

@@ -5,11 +5,12 @@
 #include <linux/netlink.h>
 #include <netlink/attr.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { BATCH_MAX = 8, REPLY_MAX = 16 * 1024 };
+enum { BATCH_MAX = 8, REPLY_MAX = 16 * 1024, DUMP_MAX = 64 * 1024 };
 
 static int open_protocol(int protocol, const char *name, struct err *err)
 {
@@ -167,4 +168,49 @@ int rtnl_query(int fd, struct nl_msg *msg, void *reply, size_t size, struct err 
 	if ((size_t) len > size || !NLMSG_OK(h, (unsigned int) len))
 		return err_set(err, EPROTO, "netlink: answer of %zd bytes is not whole", len);
 	return h->nlmsg_type == NLMSG_ERROR ? take_ack(h, 0, err) : 0;
+}
+
+/* 1: there is more to come. */
+static int take_dumped(struct nlmsghdr *h, unsigned int len,
+		       int (*fn)(struct nlmsghdr *h, void *userdata), void *userdata, int *first,
+		       struct err *err)
+{
+	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+		int k = 0;
+
+		if (h->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			return take_ack(h, 0, err);
+		if (*first == 0)
+			k = fn(h, userdata);
+		*first = *first < 0 ? *first : MIN(k, 0);
+	}
+	return 1;
+}
+
+int rtnl_dump(int fd, struct nl_msg *msg, int (*fn)(struct nlmsghdr *h, void *userdata),
+	      void *userdata, struct err *err)
+{
+	_cleanup_(freep) char *reply = malloc(DUMP_MAX);
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+	int first = 0, k = 1;
+
+	if (!reply)
+		return err_set_errno(err, ENOMEM, "read netlink answer");
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	h->nlmsg_pid = 0;
+	h->nlmsg_seq = 1;
+	drain(fd);
+	if (send(fd, h, h->nlmsg_len, 0) < 0)
+		return err_set_errno(err, errno, "send netlink request");
+	while (k == 1) {
+		ssize_t len = recv(fd, reply, DUMP_MAX, MSG_DONTWAIT);
+
+		if (len < 0)
+			return err_set_errno(err, errno, "read netlink answer");
+		k = take_dumped((struct nlmsghdr *) (void *) reply, (unsigned int) len, fn,
+				userdata, &first, err);
+	}
+	return k < 0 ? k : first;
 }

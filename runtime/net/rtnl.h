@@ -40,3 +40,10 @@ int rtnl_batch(int fd, struct nl_msg *const *msgs, size_t n, struct err *err);
 
 /* Sends @msg and puts the first message of the answer into @reply (@size bytes, aligned). */
 int rtnl_query(int fd, struct nl_msg *msg, void *reply, size_t size, struct err *err);
+
+/*
+ * Sends @msg as a dump and calls @fn with each message of the answer; what @fn returns below 0 is returned,
+ * once all were read.
+ */
+int rtnl_dump(int fd, struct nl_msg *msg, int (*fn)(struct nlmsghdr *h, void *userdata),
+	      void *userdata, struct err *err);

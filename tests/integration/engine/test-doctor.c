@@ -23,6 +23,10 @@
 
 #define GHOST "dead0000dead0000dead0000dead0000dead0000dead0000dead0000dead0000"
 
+/* To an address that nobody has: a stray port of each protocol. */
+#define STRAY_TCP "tcp 39999 to 10.231.0.77:80"
+#define STRAY_UDP "udp 39998 to 10.231.0.77:53"
+
 enum { PATIENCE_MS = 60000 };
 
 static void put(const char *dir, const char *path)
@@ -66,6 +70,16 @@ static void pin_the_image(void)
 	(void) image_store_close(store);
 }
 
+static void publish_strays(void)
+{
+	char *argv[] = { (char *) "nft",
+			 (char *) "add element inet ecs ports {"
+				  " 6 . 39999 : 10.231.0.77 . 80, 17 . 39998 : 10.231.0.77 . 53 }",
+			 NULL };
+
+	assert_int_equal(spawn_wait(argv, NULL), 0);
+}
+
 static pid_t leave_one_of_each(void)
 {
 	_cleanup_(freep) char *merged =
@@ -81,6 +95,7 @@ static pid_t leave_one_of_each(void)
 	assert_int_equal(mount("tmpfs", merged, "tmpfs", 0, NULL), 0);
 	assert_int_equal(net_ns_create(world.net, GHOST, &netns, NULL), 0);
 	pin_the_image();
+	publish_strays();
 	return haunt_cgroup();
 }
 
@@ -110,10 +125,16 @@ static void all_are_named(const json_t *answer, bool repaired)
 	static const struct {
 		const char *kind, *name;
 	} all[] = {
-		{ "cgroup", "ghost" },      { "network-namespace", GHOST },
-		{ "run-directory", GHOST }, { "runtime-state", GHOST },
-		{ "mount", GHOST },         { "data-directory", GHOST },
-		{ "volume", "ghost" },      { "image-pin", GHOST },
+		{ "cgroup", "ghost" },
+		{ "network-namespace", GHOST },
+		{ "run-directory", GHOST },
+		{ "runtime-state", GHOST },
+		{ "mount", GHOST },
+		{ "data-directory", GHOST },
+		{ "volume", "ghost" },
+		{ "image-pin", GHOST },
+		{ "published-port", STRAY_TCP },
+		{ "published-port", STRAY_UDP },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -160,16 +181,21 @@ static void it_finds_and_removes_what_is_nobodys(void **state _unused_)
 static void it_judges_without_a_running_agent(void **state _unused_)
 {
 	struct engine_params ep = { .loop = world.loop, .config = &world.config };
-	_cleanup_(json_decrefp) json_t *found = NULL;
+	_cleanup_(json_decrefp) json_t *found = NULL, *after = NULL;
 
 	put(world.config.run_dir, "runc/" GHOST);
+	publish_strays();
 	assert_int_equal(store_open(world.config.data_dir, &world.store, NULL), 0);
 	ep.store = world.store;
 	assert_int_equal(engine_new(&ep, &world.engine, NULL), 0);
 	assert_int_equal(engine_load(world.engine, NULL), 0);
 	found = ask(true);
-	assert_int_equal(json_array_size(json_object_get(found, "leftovers")), 1);
+	assert_int_equal(json_array_size(json_object_get(found, "leftovers")), 3);
 	assert_true(names(found, "runtime-state", GHOST, true));
+	assert_true(names(found, "published-port", STRAY_TCP, true));
+	assert_true(names(found, "published-port", STRAY_UDP, true));
+	after = ask(false);
+	assert_int_equal(json_array_size(json_object_get(after, "leftovers")), 0);
 	world_end_agent();
 }
 
