@@ -133,7 +133,7 @@ static int start_layers(struct assembly *a, bool *ret_blocked, struct err *err)
 	for (size_t i = 0; i < a->n; i++) {
 		enum layer_state s = a->layers[i].state;
 
-		running += s == LAYER_FETCHING || s == LAYER_BROKEN || s == LAYER_UNPACKING;
+		running += s == LAYER_FETCHING || s == LAYER_UNPACKING;
 	}
 	for (size_t i = 0; i < a->n && running < FETCH_PARALLEL; i++) {
 		int k;
@@ -182,7 +182,7 @@ static int wait_for_something(struct assembly *a, int timeout_ms, struct err *er
 			fds[n++] = (struct curl_waitfd){ l->job.inflate_fd, CURL_WAIT_POLLIN, 0 };
 		if (l->job.apply_fd >= 0)
 			fds[n++] = (struct curl_waitfd){ l->job.apply_fd, CURL_WAIT_POLLIN, 0 };
-		if (l->state == LAYER_BROKEN)
+		if (parts_wait(&l->parts))
 			timeout_ms = MIN(timeout_ms, LOCK_POLL_MS);
 	}
 	if (a->f->env->registry)

@@ -339,12 +339,14 @@ static void set_options(struct http *h, struct http_request *req)
 
 static int add_headers(struct http_request *req)
 {
-	char range[64];
+	char range[64], last[24] = "";
 
-	(void) snprintf(range, sizeof(range), "bytes=%lld-", (long long) req->range_from);
+	if (req->range_to > 0)
+		(void) snprintf(last, sizeof(last), "%lld", (long long) req->range_to - 1);
+	(void) snprintf(range, sizeof(range), "bytes=%lld-%s", (long long) req->range_from, last);
 	if ((req->accept && add_header(req, "Accept", req->accept) < 0) ||
 	    (req->authorization && add_header(req, "Authorization", req->authorization) < 0) ||
-	    (req->range_from > 0 && add_header(req, "Range", range) < 0))
+	    (req->range_from + req->range_to > 0 && add_header(req, "Range", range) < 0))
 		return -ENOMEM;
 	return 0;
 }

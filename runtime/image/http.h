@@ -25,7 +25,8 @@ struct http_request {
 	char *authorization; /* value of the header, or NULL */
 	const char *accept;  /* borrowed, or NULL */
 	bool head;
-	int64_t range_from; /* > 0: only the rest, please */
+	int64_t range_from; /* > 0: only from there, please */
+	int64_t range_to;   /* > 0: and not this byte, nor what follows */
 	size_t body_max;
 	/* Streams the body of a 200 or 206 instead of keeping it: 0, HTTP_PAUSE (the same bytes
 	 * come again after http_resume()), or a negative errno, which ends the transfer. */

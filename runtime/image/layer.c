@@ -15,10 +15,7 @@
 #include "common/digest.h"
 #include "common/fs.h"
 
-enum {
-	MOVED_MIN = 64 * 1024, /* bytes that make a try one that got further */
-	RESTARTS_MAX = 1,
-};
+enum { RESTARTS_MAX = 1 };
 
 /* Most that one archive may unpack to; inodes are what a file system runs out of first. */
 static const struct apply_limits layer_limits = { .mode = APPLY_LAYER,
@@ -46,7 +43,7 @@ void layer_init(struct layer *l, struct layer_env *env, const struct descriptor 
 
 void layer_done(struct layer *l)
 {
-	registry_call_done(&l->call);
+	parts_done(l);
 	err_done(&l->why);
 	EVP_MD_CTX_free(l->hash);
 	buf_done(&l->pending);
@@ -195,35 +192,6 @@ int layer_fed(struct layer *l, struct err *err)
 	return 0;
 }
 
-/* A server may send the whole blob where the rest was asked for: then the front is skipped. */
-static int on_data(struct http_request *req, const char *data, size_t len)
-{
-	struct layer *l = req->userdata;
-	int k;
-
-	if (l->pending.len > 0) {
-		l->paused = true;
-		return HTTP_PAUSE;
-	}
-	if (l->skip < 0)
-		l->skip = req->range_from == 0 || req->status == 206 ? 0 : l->received;
-	if (req->status == 206 && req->content_start != req->range_from)
-		return err_set(&l->why, EPROTO,
-			       "layer %.19s: asked for the bytes from %lld, the registry sends "
-			       "those from %lld",
-			       l->blob->digest, (long long) req->range_from,
-			       (long long) req->content_start);
-	if (l->skip > 0) {
-		size_t drop = (size_t) MIN(l->skip, (int64_t) len);
-
-		l->skip -= (int64_t) drop;
-		data += drop;
-		len -= drop;
-	}
-	k = len > 0 ? layer_feed(l, data, len, &l->why) : 0;
-	return k;
-}
-
 int layer_start_unpack(struct layer *l, struct err *err)
 {
 	int k = begin_unpack(l, err);
@@ -233,52 +201,11 @@ int layer_start_unpack(struct layer *l, struct err *err)
 	return k;
 }
 
-static int request(struct layer *l, struct err *err)
-{
-	l->call.req.range_from = l->received;
-	l->skip = -1;
-	l->paused = false;
-	l->state = LAYER_FETCHING;
-	return registry_start(l->env->registry, &l->call, err);
-}
-
 int layer_start(struct layer *l, struct err *err)
 {
-	int k = registry_call_init(l->env->registry, &l->call, "blobs", l->blob->digest, err);
+	int k = layer_start_unpack(l, err);
 
-	if (k == 0)
-		k = begin_unpack(l, err);
-	if (k < 0)
-		return k;
-	l->call.req.on_data = on_data;
-	l->call.req.userdata = l;
-	return request(l, err);
-}
-
-/* The transfer ended: complete, to be gone on with, or in vain. */
-static int judge(struct layer *l, struct err *err)
-{
-	int64_t before = l->call.req.range_from, delay = 0;
-	int k;
-
-	l->call.req.done = false;
-	if (l->received - before >= MIN((int64_t) MOVED_MIN, l->blob->size - before) &&
-	    l->received > before)
-		registry_call_moved(&l->call);
-	if (l->why.code)
-		return err_move(err, &l->why);
-	k = registry_judge(l->env->registry, &l->call, &delay, err);
-	l->refused = k < 0;
-	if (k == REGISTRY_OK && l->received < l->blob->size)
-		k = registry_cut_short(l->env->registry, &l->call, &delay, err);
-	if (k == REGISTRY_AGAIN)
-		return request(l, err);
-	if (k == REGISTRY_LATER) {
-		l->state = LAYER_BROKEN;
-		l->retry_at_ms = clock_mono_ms() + delay;
-		return 0;
-	}
-	return k < 0 ? k : layer_fed(l, err);
+	return k < 0 ? k : parts_start(l, l->restarts > 0, err);
 }
 
 static int flush(struct layer *l, struct err *err)
@@ -291,10 +218,6 @@ static int flush(struct layer *l, struct err *err)
 	buf_consume(&l->pending, done);
 	if (l->pending.len > 0)
 		return 0;
-	if (l->paused) {
-		l->paused = false;
-		http_resume(&l->call.req);
-	}
 	if (l->state == LAYER_UNPACKING)
 		l->job.input_fd = safe_close(l->job.input_fd);
 	return 0;
@@ -323,7 +246,6 @@ static void start_over(struct layer *l)
 {
 	l->env->bytes -= l->received;
 	layer_done(l);
-	l->paused = false;
 	l->received = 0;
 	l->restarts++;
 	l->state = LAYER_WAITING;
@@ -331,14 +253,12 @@ static void start_over(struct layer *l)
 
 static int advance(struct layer *l, struct err *err)
 {
-	int k = 0;
+	int k = l->pending.len > 0 ? flush(l, err) : 0;
 
-	if (l->state == LAYER_BROKEN && clock_mono_ms() >= l->retry_at_ms)
-		k = request(l, err);
-	if (k == 0 && l->pending.len + l->paused > 0)
-		k = flush(l, err);
-	if (k == 0 && l->call.req.done && l->pending.len == 0)
-		k = judge(l, err);
+	if (k == 0 && l->state == LAYER_FETCHING && l->env->registry)
+		k = parts_advance(l, err);
+	if (k == 1)
+		k = layer_fed(l, err);
 	if (k == 0 && (l->state == LAYER_FETCHING || l->state == LAYER_UNPACKING) &&
 	    unpack_job_advance(&l->job))
 		k = take_result(l, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * layer - one layer on its way from the registry (or a file) into the store: hashed, inflated and
- * unpacked while it arrives. A broken transfer goes on where it stopped.
+ * unpacked while it arrives (parts.h). A broken transfer goes on where it stopped.
  */
 #pragma once
 
@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "runtime/image/manifest.h"
+#include "runtime/image/parts.h"
 #include "runtime/image/registry.h"
 #include "runtime/image/store.h"
 #include "runtime/unpack/unpack.h"
@@ -18,7 +19,6 @@
 enum layer_state {
 	LAYER_WAITING,   /* for a slot, or for another process that fetches it */
 	LAYER_FETCHING,  /* bytes arrive */
-	LAYER_BROKEN,    /* until retry_at_ms */
 	LAYER_UNPACKING, /* all bytes are handed on */
 	LAYER_UNPACKED,  /* in its work directory; waits for the layers below when it needs them */
 	LAYER_DONE,      /* in the store */
@@ -32,6 +32,7 @@ struct layer_env {
 	const char *unpacker_program;
 	int fetch_locks; /* owned descriptor */
 	int64_t bytes;   /* received by all */
+	size_t parts_ahead; /* that are fetched before their turn */
 };
 
 struct layer {
@@ -44,16 +45,14 @@ struct layer {
 	bool locked;
 	int64_t size; /* unpacked */
 
-	struct registry_call call;
+	struct parts parts;
 	EVP_MD_CTX *hash; /* owned */
-	int64_t received, skip;
-	int64_t retry_at_ms; /* monotonic */
+	int64_t received; /* and hashed and handed on */
 	int restarts;        /* from the first byte, since the content was damaged */
 	struct buf pending;  /* what the pipe did not take */
-	bool paused;
 	bool verified;  /* all bytes are there, and have the digest */
 	bool refused;   /* the registry is at fault, not the content */
-	struct err why; /* what on_data found wrong */
+	struct err why; /* what was wrong with bytes as they came */
 
 	struct unpack_job job;
 	struct unpack_result result;

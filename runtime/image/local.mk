@@ -22,7 +22,7 @@ ecs_image_SOURCES = \
 	runtime/image/explain.c runtime/image/explain.h \
 	runtime/image/fetch.c runtime/image/fetch.h \
 	runtime/image/http.c runtime/image/http.h \
-	runtime/image/layer.c runtime/image/layer.h \
+	runtime/image/layer.c runtime/image/layer.h runtime/image/parts.c runtime/image/parts.h \
 	runtime/image/load.c runtime/image/load.h \
 	runtime/image/registry.c runtime/image/registry.h \
 	runtime/image/report.c runtime/image/report.h

@@ -103,6 +103,13 @@ void registry_call_done(struct registry_call *c)
 	c->path = NULL;
 }
 
+int registry_call_go_to(struct registry_call *c, const char *url, bool at_mirror, struct err *err)
+{
+	c->redirects = 1;
+	c->at_mirror = at_mirror;
+	return strdup_to(&c->req.url, url) < 0 ? err_set(err, ENOMEM, "set up request") : 0;
+}
+
 /* Points the request at the registry itself, with what we log in with there. */
 static int aim(struct registry *r, struct registry_call *c, struct err *err)
 {

@@ -52,6 +52,9 @@ int registry_call_init(struct registry *r, struct registry_call *c, const char *
 		       const char *name, struct err *err);
 void registry_call_done(struct registry_call *c);
 
+/* Begins where the redirects of another call led, without a login; when that fails, as always. */
+int registry_call_go_to(struct registry_call *c, const char *url, bool at_mirror, struct err *err);
+
 enum registry_next {
 	REGISTRY_OK = 0,    /* a 200 or 206 answer is there */
 	REGISTRY_AGAIN = 1, /* start the request again now: another address, or logged in */
