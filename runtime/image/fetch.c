@@ -138,28 +138,23 @@ static int get_manifest(struct fetch *f, const char *digest, struct manifest *re
 	return k;
 }
 
+static int get_entry(void *userdata, const struct descriptor *d, struct manifest *ret,
+		     struct err *err)
+{
+	return get_manifest(userdata, d->digest, ret, err);
+}
+
 static int choose_manifest(struct fetch *f, struct manifest *m, struct err *err)
 {
-	const struct descriptor *d = manifest_choose(m, &f->platform);
-	struct manifest chosen = {};
-	int k;
+	int k = manifest_follow(m, &f->platform, get_entry, f, err);
 
-	if (!d)
+	if (k == MANIFEST_E_NONE)
 		return err_set(err, ENOENT,
 			       "no matching manifest for %s/%s%s%s in the manifest list entries",
 			       f->platform.os, f->platform.architecture,
 			       f->platform.variant ? "/" : "",
 			       f->platform.variant ? f->platform.variant : "");
-	k = get_manifest(f, d->digest, &chosen, err);
-	if (k == 0 && chosen.is_index) {
-		manifest_done(&chosen);
-		k = err_set(err, EPROTO, "manifest: an index within an index is not supported");
-	}
-	if (k < 0)
-		return k;
-	manifest_done(m);
-	*m = chosen;
-	return 0;
+	return k;
 }
 
 static int put_refs(struct fetch *f, const char *id, struct err *err)

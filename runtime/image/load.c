@@ -203,31 +203,28 @@ static int take_layers(struct load *l, const struct descriptor *blobs, size_t n,
 	return k < 0 ? k : fetch_layers(&f, err);
 }
 
+static int read_entry(void *userdata, const struct descriptor *d, struct manifest *ret,
+		      struct err *err)
+{
+	_cleanup_(buf_done) struct buf b = {};
+	int k = read_blob(userdata, d->digest, MANIFEST_BYTES_MAX, &b, err);
+
+	return k < 0 ? k : manifest_decode(d->media_type, buf_str(&b), b.len, ret, err);
+}
+
 /* The manifest at @digest, or the one for our platform when that is an index. */
 static int read_manifest(struct load *l, const char *media_type, const char *digest,
 			 struct manifest *ret, struct err *err)
 {
-	_cleanup_(buf_done) struct buf b = {};
-	_cleanup_(manifest_done) struct manifest index = {};
-	const struct descriptor *d;
-	int k = read_blob(l, digest, MANIFEST_BYTES_MAX, &b, err);
+	const struct descriptor top = { .media_type = (char *) media_type,
+					.digest = (char *) digest };
+	int k = read_entry(l, &top, ret, err);
 
 	if (k == 0)
-		k = manifest_decode(media_type, buf_str(&b), b.len, ret, err);
-	if (k < 0 || !ret->is_index)
-		return k;
-	index = *ret;
-	*ret = (struct manifest){};
-	d = manifest_choose(&index, &l->platform);
-	if (!d)
+		k = manifest_follow(ret, &l->platform, read_entry, l, err);
+	if (k == MANIFEST_E_NONE)
 		return err_set(err, ENOENT, "'%s' has no image for %s/%s", l->p->path,
 			       l->platform.os, l->platform.architecture);
-	buf_reset(&b);
-	k = read_blob(l, d->digest, MANIFEST_BYTES_MAX, &b, err);
-	if (k == 0)
-		k = manifest_decode(d->media_type, buf_str(&b), b.len, ret, err);
-	if (k == 0 && ret->is_index)
-		k = err_set(err, EPROTO, "manifest: an index within an index is not supported");
 	return k;
 }
 

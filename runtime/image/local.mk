@@ -3,7 +3,7 @@ libruntime_a_SOURCES += \
 	runtime/image/behavior.c \
 	runtime/image/challenge.c runtime/image/challenge.h \
 	runtime/image/image.c runtime/image/image.h \
-	runtime/image/manifest.c runtime/image/manifest.h \
+	runtime/image/manifest.c runtime/image/manifest.h runtime/image/manifest-follow.c \
 	runtime/image/mirror.c runtime/image/mirror.h \
 	runtime/image/failure.h \
 	runtime/image/login.c runtime/image/login.h \

@@ -143,26 +143,38 @@ static const struct json_field index_fields[] = {
 
 enum kind { KIND_UNKNOWN, KIND_IMAGE, KIND_INDEX, KIND_OLD };
 
-/* By media type, without its parameters. */
-static enum kind kind_of(const char *type)
+static const struct media_type {
+	const char *type;
+	enum kind kind;
+} types[] = {
+	{ "application/vnd.oci.image.manifest.v1+json", KIND_IMAGE },
+	{ "application/vnd.docker.distribution.manifest.v2+json", KIND_IMAGE },
+	{ "application/vnd.oci.image.index.v1+json", KIND_INDEX },
+	{ "application/vnd.docker.distribution.manifest.list.v2+json", KIND_INDEX },
+	{ "application/vnd.docker.distribution.manifest.v1+json", KIND_OLD },
+	{ "application/vnd.docker.distribution.manifest.v1+prettyjws", KIND_OLD },
+};
+
+/* By media type, without its parameters. Never NULL. */
+static const struct media_type *find_type(const char *type)
 {
-	static const struct {
-		const char *type;
-		enum kind kind;
-	} types[] = {
-		{ "application/vnd.oci.image.manifest.v1+json", KIND_IMAGE },
-		{ "application/vnd.docker.distribution.manifest.v2+json", KIND_IMAGE },
-		{ "application/vnd.oci.image.index.v1+json", KIND_INDEX },
-		{ "application/vnd.docker.distribution.manifest.list.v2+json", KIND_INDEX },
-		{ "application/vnd.docker.distribution.manifest.v1+json", KIND_OLD },
-		{ "application/vnd.docker.distribution.manifest.v1+prettyjws", KIND_OLD },
-	};
+	static const struct media_type unknown = { NULL, KIND_UNKNOWN };
 	size_t len = type ? strcspn(type, "; \t") : 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (len == strlen(types[i].type) && strncasecmp(type, types[i].type, len) == 0)
-			return types[i].kind;
-	return KIND_UNKNOWN;
+			return &types[i];
+	return &unknown;
+}
+
+bool manifest_type_is_known(const char *type)
+{
+	return find_type(type)->kind != KIND_UNKNOWN;
+}
+
+bool manifest_type_is_index(const char *type)
+{
+	return find_type(type)->kind == KIND_INDEX;
 }
 
 static int refuse_old(struct err *err)
@@ -173,10 +185,13 @@ static int refuse_old(struct err *err)
 }
 
 /* Which kind all the evidence agrees on. */
-static int agree(const char *content_type, const json_t *doc, enum kind *ret, struct err *err)
+static int agree(const char *content_type, const json_t *doc, struct media_type *ret,
+		 struct err *err)
 {
 	const char *claimed = json_get_string(doc, "mediaType", NULL);
-	enum kind served = kind_of(content_type), said = kind_of(claimed), looks;
+	const struct media_type *in_header = find_type(content_type),
+				*in_document = find_type(claimed);
+	enum kind served = in_header->kind, said = in_document->kind, looks;
 	bool layers = json_object_get(doc, "layers") || json_object_get(doc, "config");
 	bool manifests = json_object_get(doc, "manifests");
 	json_int_t version = json_get_int(doc, "schemaVersion", 0);
@@ -195,7 +210,12 @@ static int agree(const char *content_type, const json_t *doc, enum kind *ret, st
 	if (served != KIND_UNKNOWN && served != looks)
 		return err_set(err, EPROTO, "Content-Type '%.100s' does not fit the fields",
 			       content_type);
-	*ret = looks;
+	/* An OCI manifest served as Docker's (or the other way round) has two readings, too. */
+	if (served != KIND_UNKNOWN && said != KIND_UNKNOWN && in_header != in_document)
+		return err_set(err, EPROTO, "Content-Type '%.100s' does not fit mediaType '%.100s'",
+			       content_type, claimed);
+	*ret = (struct media_type){ in_document->type ? in_document->type : in_header->type,
+				    looks };
 	return 0;
 }
 
@@ -224,7 +244,7 @@ int manifest_decode(const char *content_type, const char *data, size_t len, stru
 {
 	_cleanup_(manifest_done) struct manifest m = {};
 	_cleanup_(json_decrefp) json_t *doc = NULL;
-	enum kind kind = KIND_UNKNOWN;
+	struct media_type type = {};
 	int k;
 
 	if (len > MANIFEST_BYTES_MAX)
@@ -234,14 +254,16 @@ int manifest_decode(const char *content_type, const char *data, size_t len, stru
 	if (k == 0 && !json_is_object(doc))
 		k = err_set(err, EPROTO, "is not an object");
 	if (k == 0)
-		k = agree(content_type, doc, &kind, err);
+		k = agree(content_type, doc, &type, err);
 	if (k == 0)
-		k = json_decode(doc, kind == KIND_INDEX ? index_fields : image_fields, &m, err);
-	if (k == 0 && kind == KIND_IMAGE)
+		k = json_decode(doc, type.kind == KIND_INDEX ? index_fields : image_fields, &m,
+				err);
+	if (k == 0 && type.kind == KIND_IMAGE)
 		k = check_layers(&m, err);
 	if (k < 0)
 		return err ? err_wrap(err, "manifest") : k;
-	m.is_index = kind == KIND_INDEX;
+	m.is_index = type.kind == KIND_INDEX;
+	m.media_type = type.type;
 	*ret = m;
 	m = (struct manifest){};
 	return 0;

@@ -22,6 +22,8 @@ enum {
 	MANIFEST_CONFIG_BYTES_MAX = 8 << 20,
 	MANIFEST_LAYERS_MAX = 500,
 	MANIFEST_ENTRIES_MAX = 1000, /* of an index */
+	MANIFEST_DEPTH_MAX = 4,      /* indexes within the first one */
+	MANIFEST_DOCUMENTS_MAX = 16, /* read on the way through them */
 };
 #define MANIFEST_BLOB_BYTES_MAX (64LL << 30)
 
@@ -54,6 +56,7 @@ struct descriptor {
 
 struct manifest {
 	bool is_index;
+	const char *media_type;   /* static; NULL: neither it nor who served it says */
 	struct descriptor config; /* manifest */
 	struct descriptor *items; /* layers, lowest first; or the entries of an index */
 	size_t n_items;
@@ -68,8 +71,26 @@ void manifest_done(struct manifest *m);
 int manifest_decode(const char *content_type, const char *data, size_t len, struct manifest *ret,
 		    struct err *err);
 
+/* Of a media type as an index has it, without parameters. */
+bool manifest_type_is_known(const char *type);
+bool manifest_type_is_index(const char *type);
+
 /* The entry of an index for @want, the closest variant first. Borrowed. NULL: none. */
 const struct descriptor *manifest_choose(const struct manifest *index, const struct platform *want);
+
+enum { MANIFEST_E_NONE = 1 };
+
+/* Brings the document that @d names, decoded. Returns 0 or a negative errno. */
+typedef int (*manifest_get_fn)(void *userdata, const struct descriptor *d, struct manifest *ret,
+			       struct err *err);
+
+/*
+ * Goes from the index @m, also through indexes within it, to the image manifest for @want, which
+ * takes its place; an image manifest stays. Returns 0, MANIFEST_E_NONE when the index has nothing
+ * for the platform, -EPROTO (too deep, or another type than the index says), or what @get returns.
+ */
+int manifest_follow(struct manifest *m, const struct platform *want, manifest_get_fn get,
+		    void *userdata, struct err *err);
 
 /* An image configuration. */
 struct image_document {

@@ -176,9 +176,11 @@ def nested(depth):
     return l
 
 
-case("indexes within indexes without end", nested(50), "index within an index")
+case("indexes within indexes without end", nested(50), "index within an index goes deeper than 4")
+l = Layout(); l.manifest_type = "application/vnd.docker.distribution.manifest.v2+json"
+case("an OCI manifest that is served as Docker's", l, "does not fit")
 
-print("1..%d" % (len(cases) + 2))
+print("1..%d" % (len(cases) + 3))
 count, failed = 0, 0
 
 
@@ -206,6 +208,11 @@ def left():
 Layout().write(lab + "/layout")
 status, out = run("load", lab + "/layout")
 ok("a good image is taken", status == 0, out)
+run("rm", "hostile:1")
+shutil.rmtree(lab + "/layout")
+nested(4).write(lab + "/layout")
+status, out = run("load", lab + "/layout")
+ok("so is one behind four indexes", status == 0, out)
 run("rm", "hostile:1")
 for name, layout, complaint in cases:
     shutil.rmtree(lab + "/layout", ignore_errors=True)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #define D "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OCI "application/vnd.oci.image.manifest.v1+json"
+#define DOCKER "application/vnd.docker.distribution.manifest.v2+json"
 #define OCI_INDEX "application/vnd.oci.image.index.v1+json"
 #define LAYER "application/vnd.oci.image.layer.v1.tar+gzip"
 #define DESC(type) "{\"mediaType\":\"" type "\",\"digest\":\"" D "\",\"size\":7}"
@@ -49,6 +51,9 @@ static void bad_manifests_are_named(void **state _unused_)
 		{ OCI,
 		  "{\"schemaVersion\":2,\"mediaType\":\"" OCI_INDEX "\"," CONFIG ",\"layers\":[]}",
 		  "mediaType '" OCI_INDEX "' does not fit" },
+		{ DOCKER,
+		  "{\"schemaVersion\":2,\"mediaType\":\"" OCI "\"," CONFIG ",\"layers\":[]}",
+		  "Content-Type '" DOCKER "' does not fit mediaType '" OCI "'" },
 		{ OCI, "{\"schemaVersion\":2," CONFIG "}", "layers: missing" },
 		{ OCI,
 		  "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"" LAYER
@@ -114,6 +119,116 @@ static void the_best_platform_is_chosen(void **state _unused_)
 	}
 }
 
+/* The documents of a registry, by the last digit of their digest. */
+struct shelf {
+	const char *documents[10];
+	int asked;
+};
+
+static int get_from_shelf(void *userdata, const struct descriptor *d, struct manifest *ret,
+			  struct err *err)
+{
+	struct shelf *s = userdata;
+	const char *text = s->documents[d->digest[70] - '0'];
+
+	s->asked++;
+	return text ? manifest_decode(NULL, text, strlen(text), ret, err)
+		    : err_set(err, ENOENT, "asked for %s", d->digest);
+}
+
+#define ON_SHELF(type, digit, rest)                                                                \
+	"{\"mediaType\":\"" type "\",\"size\":1,\"digest\":\"sha256:"                              \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde" digit "\"" rest "}"
+#define FOR(arch) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch "\"}"
+#define INDEX(entries)                                                                             \
+	"{\"schemaVersion\":2,\"mediaType\":\"" OCI_INDEX "\",\"manifests\":[" entries "]}"
+#define IMAGE                                                                                      \
+	"{\"schemaVersion\":2,\"mediaType\":\"" OCI "\"," CONFIG ",\"layers\":[" DESC(LAYER) "]}"
+
+static void indexes_are_followed_to_an_end(void **state _unused_)
+{
+	static const struct {
+		struct shelf shelf;
+		int result, asked;
+		const char *complaint;
+	} cases[] = {
+		{ { { INDEX(ON_SHELF(OCI, "1", FOR("amd64"))), IMAGE } }, 0, 1, NULL },
+		/* the platform is only said further in; the first one in has another */
+		{ { { INDEX(ON_SHELF(OCI_INDEX, "1", "") "," ON_SHELF(OCI_INDEX, "2", "")),
+		      INDEX(ON_SHELF(OCI, "4", FOR("arm64"))),
+		      INDEX(ON_SHELF(OCI_INDEX, "3", FOR("amd64"))),
+		      INDEX(ON_SHELF(OCI, "5", FOR("amd64"))), NULL, IMAGE } },
+		  0,
+		  4,
+		  NULL },
+		{ { { INDEX(ON_SHELF(OCI_INDEX, "1", "")),
+		      INDEX(ON_SHELF(OCI, "2", FOR("arm64"))) } },
+		  MANIFEST_E_NONE,
+		  1,
+		  NULL },
+		{ { { INDEX(ON_SHELF(OCI, "1", FOR("arm64"))) } }, MANIFEST_E_NONE, 0, NULL },
+		{ { { INDEX(ON_SHELF(OCI_INDEX, "1", "")), INDEX(ON_SHELF(OCI_INDEX, "2", "")),
+		      INDEX(ON_SHELF(OCI_INDEX, "1", "")) } },
+		  -EPROTO,
+		  2,
+		  "leads to itself" },
+		{ { { INDEX(ON_SHELF(OCI_INDEX, "1", "")), INDEX(ON_SHELF(OCI_INDEX, "2", "")),
+		      INDEX(ON_SHELF(OCI_INDEX, "3", "")), INDEX(ON_SHELF(OCI_INDEX, "4", "")),
+		      INDEX(ON_SHELF(OCI_INDEX, "5", "")), INDEX(ON_SHELF(OCI, "6", FOR("amd64"))),
+		      IMAGE } },
+		  -EPROTO,
+		  5,
+		  "deeper than 4" },
+		{ { { INDEX(ON_SHELF(DOCKER, "1", FOR("amd64"))), IMAGE } },
+		  -EPROTO,
+		  1,
+		  "where its index says '" DOCKER "'" },
+		{ { { INDEX(ON_SHELF(OCI, "1", FOR("amd64"))),
+		      INDEX(ON_SHELF(OCI, "2", FOR("amd64"))) } },
+		  -EPROTO,
+		  1,
+		  "where its index says '" OCI "'" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(platform_done) struct platform p = {};
+		_cleanup_(manifest_done) struct manifest m = {};
+		_cleanup_(err_done) struct err err = {};
+		struct shelf s = cases[i].shelf;
+
+		assert_int_equal(platform_parse("linux/amd64", &p, NULL), 0);
+		assert_int_equal(
+			manifest_decode(NULL, s.documents[0], strlen(s.documents[0]), &m, NULL), 0);
+		if (manifest_follow(&m, &p, get_from_shelf, &s, &err) != cases[i].result)
+			fail_msg("case %zu: %s", i, err_text(&err));
+		assert_int_equal(m.is_index, cases[i].result != 0);
+		assert_int_equal(s.asked, cases[i].asked);
+		if (cases[i].complaint && !strstr(err_text(&err), cases[i].complaint))
+			fail_msg("case %zu: %s", i, err_text(&err));
+	}
+}
+
+/* A wide one: each of many inner indexes has nothing. */
+static void documents_are_counted(void **state _unused_)
+{
+	static const char empty[] = INDEX(ON_SHELF(OCI, "2", FOR("arm64")));
+	_cleanup_(platform_done) struct platform p = {};
+	_cleanup_(manifest_done) struct manifest m = {};
+	_cleanup_(err_done) struct err err = {};
+	struct shelf s = { { NULL, empty } };
+	char text[64 * 1024] = "{\"schemaVersion\":2,\"manifests\":[";
+
+	for (int i = 0; i < 40; i++)
+		(void) strcat(text,
+			      i ? "," ON_SHELF(OCI_INDEX, "1", "") : ON_SHELF(OCI_INDEX, "1", ""));
+	(void) strcat(text, "]}");
+	assert_int_equal(platform_parse("linux/amd64", &p, NULL), 0);
+	assert_int_equal(manifest_decode(NULL, text, strlen(text), &m, NULL), 0);
+	assert_int_equal(manifest_follow(&m, &p, get_from_shelf, &s, &err), -EPROTO);
+	assert_non_null(strstr(err_text(&err), "more than 16 documents"));
+	assert_int_equal(s.asked, 16);
+}
+
 static void image_configurations_are_checked(void **state _unused_)
 {
 #define BASE "\"os\":\"linux\",\"architecture\":\"amd64\""
@@ -177,6 +292,8 @@ int main(void)
 		cmocka_unit_test(a_manifest_is_decoded),
 		cmocka_unit_test(bad_manifests_are_named),
 		cmocka_unit_test(the_best_platform_is_chosen),
+		cmocka_unit_test(indexes_are_followed_to_an_end),
+		cmocka_unit_test(documents_are_counted),
 		cmocka_unit_test(image_configurations_are_checked),
 		cmocka_unit_test(a_runtime_configuration_is_decoded),
 	};
