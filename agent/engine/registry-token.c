@@ -45,6 +45,8 @@ struct registry_token {
 	struct aws_client *client;    /* owned */
 	sd_event_source *timer;       /* owned: waits for the role's keys, later frees us */
 	int64_t role_until_mono_ms;
+	struct registry_token *asks; /* borrowed: who asks the same for us; NULL: we do */
+	bool ended;
 	registry_token_fn fn; /* NULL: called, or cancelled */
 	void *userdata;
 };
@@ -262,16 +264,37 @@ static int on_free_time(sd_event_source *s, void *userdata)
 }
 
 /* The client cannot be freed in its own callback. */
-static void finish(struct registry_token *r, const struct registry_login *l, const struct err *err)
+static void tell(struct registry_token *r, const struct registry_login *l, const struct err *err)
 {
 	registry_token_fn fn = r->fn;
 
 	r->fn = NULL;
+	r->asks = NULL;
+	r->ended = true;
 	r->timer = sd_event_source_disable_unref(r->timer);
 	if (sd_event_add_defer(r->owner->p.loop, &r->timer, on_free_time, r) < 0)
 		r->timer = NULL; /* freed with the owner */
 	if (fn)
 		fn(r->userdata, l, err);
+}
+
+static struct registry_token *find_joined(const struct registry_token *r)
+{
+	struct registry_token *other = r->owner->requests;
+
+	while (other && other->asks != r)
+		other = other->next;
+	return other;
+}
+
+/* Who is told may cancel others, so each is looked for anew. */
+static void finish(struct registry_token *r, const struct registry_login *l, const struct err *err)
+{
+	struct registry_token *other;
+
+	tell(r, l, err);
+	while ((other = find_joined(r)))
+		tell(other, l, err);
 }
 
 static void on_answer(void *userdata, const struct aws_result *a, const struct err *err)
@@ -407,13 +430,23 @@ static int describe(struct registry_token *r, const struct registry_token_params
 		       : 0;
 }
 
+/* A request for the same login that is under way: many first pulls at once make one question. */
+static struct registry_token *find_asking(const struct registry_tokens *t, const char *key)
+{
+	struct registry_token *r = t->requests;
+
+	while (r && (r->asks || r->ended || strcmp(r->key, key) != 0))
+		r = r->next;
+	return r;
+}
+
 int registry_token_get(struct registry_tokens *t, const struct registry_token_params *p,
 		       registry_token_fn fn, void *userdata, struct registry_login *ret_login,
 		       struct registry_token **ret, struct err *err)
 {
 	const struct entry *e = find_entry(t, p->key);
 	struct registry_token *r;
-	int k;
+	int k = 0;
 
 	if (e)
 		return copy_login(&e->login, ret_login) < 0
@@ -423,14 +456,17 @@ int registry_token_get(struct registry_tokens *t, const struct registry_token_pa
 	if (!r)
 		return err_set(err, ENOMEM, "ask for a registry login");
 	r->owner = t;
+	r->asks = find_asking(t, p->key);
 	r->next = t->requests;
 	t->requests = r;
 	r->fn = fn;
 	r->userdata = userdata;
 	r->role_until_mono_ms = clock_mono_ms() + t->p.role_wait_ms;
-	k = describe(r, p, err);
-	if (k == 0)
-		k = ask(r, err);
+	if (!r->asks) {
+		k = describe(r, p, err);
+		if (k == 0)
+			k = ask(r, err);
+	}
 	if (k < 0) {
 		token_free(r);
 		return k;
@@ -441,7 +477,9 @@ int registry_token_get(struct registry_tokens *t, const struct registry_token_pa
 
 struct registry_token *registry_token_cancel(struct registry_token *r)
 {
-	if (r)
+	if (r && find_joined(r))
+		r->fn = NULL; /* others wait for the same answer */
+	else if (r)
 		token_free(r);
 	return NULL;
 }

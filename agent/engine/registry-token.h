@@ -2,7 +2,8 @@
 /*
  * registry-token - registry logins that AWS gives out: ECR's GetAuthorizationToken, and secrets of
  * Secrets Manager with username and password. ECR's are kept until 30 to 60 minutes before their end,
- * 12 hours at most, by role, region, registry and endpoint. Loop thread only.
+ * 12 hours at most, by role, region, registry and endpoint; who asks for one that is being asked for
+ * waits for the same answer. Loop thread only.
  */
 #pragma once
 

@@ -174,6 +174,79 @@ static void a_token_is_asked_for_once_and_kept(void **state)
 	free(key);
 }
 
+struct waiter {
+	struct bench *bench;
+	struct registry_token *token;
+	struct waiter *cancels; /* another, when told */
+	bool told;
+	char password[32], error[256];
+};
+
+static void on_told(void *userdata, const struct registry_login *login, const struct err *err)
+{
+	struct waiter *w = userdata;
+
+	w->told = true;
+	w->token = NULL;
+	(void) snprintf(w->password, sizeof(w->password), "%s", login ? login->password : "");
+	(void) snprintf(w->error, sizeof(w->error), "%s", login ? "" : err_text(err));
+	if (w->cancels)
+		w->cancels->token = registry_token_cancel(w->cancels->token);
+}
+
+static void ask_for(struct bench *b, struct waiter *w, const struct registry_auth *auth)
+{
+	char *key = registry_auth_key(auth, b->roles, NULL);
+	const struct registry_token_params p = { auth, key, NULL, IMAGE };
+	struct registry_login login = {};
+
+	w->bench = b;
+	assert_int_equal(registry_token_get(b->tokens, &p, on_told, w, &login, &w->token, NULL), 0);
+	free(key);
+}
+
+static void who_asks_meanwhile_waits_for_the_same_answer(void **state)
+{
+	struct bench *b = *state;
+	struct registry_auth a = ecr(b), other = a;
+	struct waiter w[4] = {}, elsewhere = {};
+
+	answer_ecr(b, "QVdTOnB3OjE=", 12 * 3600);
+	other.registry_id = (char *) "210987654321";
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		ask_for(b, &w[i], &a);
+	ask_for(b, &elsewhere, &other);
+	w[0].token = registry_token_cancel(w[0].token); /* the one whose question it was */
+	w[1].cancels = &w[3];
+	w[3].cancels = &w[1];
+	assert_true(loop_until(b->event, &w[2].told, 60000));
+	assert_true(loop_until(b->event, &elsewhere.told, 60000));
+	assert_false(w[0].told);
+	assert_true(w[1].told != w[3].told);
+	assert_string_equal(w[2].password, "pw:1");
+	assert_string_equal(w[w[1].told ? 1 : 3].password, "pw:1");
+	assert_int_equal(b->asked, 2);
+}
+
+static void a_failure_is_told_to_all_who_wait(void **state)
+{
+	struct bench *b = *state;
+	struct registry_auth a = ecr(b);
+	struct waiter w[2] = {}, later = {};
+
+	(void) snprintf(b->answer, sizeof(b->answer), "{}");
+	ask_for(b, &w[0], &a);
+	ask_for(b, &w[1], &a);
+	assert_true(loop_until(b->event, &w[1].told, 60000));
+	assert_true(w[0].told);
+	assert_string_equal(w[0].error, "ecr auth: AuthorizationData is nil for " IMAGE);
+	assert_string_equal(w[1].error, w[0].error);
+	assert_int_equal(b->asked, 1);
+	ask_for(b, &later, &a);
+	assert_true(loop_until(b->event, &later.told, 60000));
+	assert_int_equal(b->asked, 2);
+}
+
 static void a_token_near_its_end_is_not_kept(void **state)
 {
 	struct bench *b = *state;
@@ -321,9 +394,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		T(a_token_is_asked_for_once_and_kept),   T(a_token_near_its_end_is_not_kept),
-		T(each_execution_role_asks_for_itself),  T(keys_that_come_late_are_waited_for),
-		T(a_secret_holds_username_and_password), T(bad_answers_are_named),
+		T(a_token_is_asked_for_once_and_kept),
+		T(a_token_near_its_end_is_not_kept),
+		T(each_execution_role_asks_for_itself),
+		T(keys_that_come_late_are_waited_for),
+		T(who_asks_meanwhile_waits_for_the_same_answer),
+		T(a_failure_is_told_to_all_who_wait),
+		T(a_secret_holds_username_and_password),
+		T(bad_answers_are_named),
 		cmocka_unit_test(payloads_are_decoded),
 	};
 
