@@ -72,6 +72,7 @@ static const struct {
 	{ B "private-registry-authentication.secretsmanager", always },
 	{ B "ecr-endpoint", always },
 	{ B "full-sync", always },
+	{ B "network.container-port-range", always },
 	{ A "privileged-container", privileged },
 	/*
 	 * the remote API levels stand for ordinary container

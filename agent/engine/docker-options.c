@@ -375,6 +375,8 @@ int docker_settle_task(struct task *t, struct err *err)
 			c->network_mode = NETWORK_NONE;
 			c->n_ports = 0;
 		}
+		if (payload_settle_ports(c, err) < 0)
+			return err_wrap(err, "containers[%zu]", i);
 		if (add_labels(c, t, err) < 0)
 			return -ENOMEM;
 	}

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PortBindings of hostConfig: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}. */
+/*
+ * portMappings: {"containerPort": 80, "hostPort": 0, "protocol": "tcp"} or
+ * {"containerPortRange": "8000-8009"}, which is kept as ten bindings of one range.
+ * PortBindings of hostConfig: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}.
+ */
 #include "agent/engine/payload.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINDINGS_MAX = 1000 };
+/* Each port that is published costs a descriptor; ranges of other modes cost nothing for long. */
+enum { BINDINGS_MAX = 2 * UINT16_MAX, PUBLISHED_MAX = 1000, MAPPINGS_MAX = 1000 };
 
 static int parse_port(const char *text, unsigned long min, uint16_t *ret, const char **ret_end)
 {
@@ -53,11 +59,18 @@ static void drop(struct container *c, const struct port_binding *like)
 {
 	size_t kept = 0;
 
+	uint16_t cut = 0; /* a range with a hole is one no more */
+
 	for (size_t i = 0; i < c->n_ports; i++)
 		if (c->ports[i].container_port != like->container_port ||
 		    c->ports[i].proto != like->proto)
 			c->ports[kept++] = c->ports[i];
+		else
+			cut = c->ports[i].range;
 	c->n_ports = kept;
+	for (size_t i = 0; cut && i < kept; i++)
+		if (c->ports[i].range == cut)
+			c->ports[i].range = 0;
 }
 
 static int append(struct container *c, const struct port_binding *b, struct err *err)
@@ -109,4 +122,132 @@ int payload_decode_port_bindings(const json_t *value, void *dst, const struct js
 		if (k == 0)
 			k = overlay_key(dst, key, list, err);
 	return k;
+}
+
+/* ---- portMappings ---- */
+
+static int decode_proto(const json_t *value, void *dst, const struct json_field *f, struct err *err)
+{
+	const char *s = json_string_value(value);
+
+	(void) f;
+	if (s && strcmp(s, "tcp") == 0)
+		*(uint8_t *) dst = IPPROTO_TCP;
+	else if (s && strcmp(s, "udp") == 0)
+		*(uint8_t *) dst = IPPROTO_UDP;
+	else
+		return err_set(err, EPROTO, "'%.32s' is neither tcp nor udp",
+			       s ? s : "(no string)");
+	return 0;
+}
+
+struct mapping {
+	struct port_binding first;
+	uint16_t last; /* 0: no range was given */
+};
+
+/* "8000-8009" */
+static int decode_range(const json_t *value, void *dst, const struct json_field *f, struct err *err)
+{
+	struct mapping *m = dst;
+	const char *text = json_is_string(value) ? json_string_value(value) : "", *end = text;
+
+	(void) f;
+	if (json_is_string(value) && !*text)
+		return 0;
+	if (parse_port(text, 1, &m->first.container_port, &end) < 0 || *end != '-' ||
+	    parse_port(end + 1, 1, &m->last, &end) < 0 || *end || m->last < m->first.container_port)
+		return err_set(err, EPROTO, "'%.32s' is no range of ports such as 8000-8009", text);
+	return 0;
+}
+
+static const struct json_field mapping_fields[] = {
+	{ "containerPort", json_decode_u16, offsetof(struct mapping, first.container_port), false,
+	  NULL, 1, UINT16_MAX },
+	{ "hostPort", json_decode_u16, offsetof(struct mapping, first.host_port), false },
+	{ "protocol", decode_proto, offsetof(struct mapping, first.proto), false },
+	{}
+};
+
+static const struct json_field range_fields[] = {
+	{ "containerPortRange", decode_range, 0, false },
+	{},
+};
+
+/* One of both says which ports are meant. */
+static int decode_mapping(const json_t *value, struct mapping *m, struct err *err)
+{
+	uint16_t single;
+	int k;
+
+	*m = (struct mapping){ .first.proto = IPPROTO_TCP };
+	k = json_decode(value, mapping_fields, m, err);
+	single = m->first.container_port;
+	if (k == 0)
+		k = json_decode(value, range_fields, m, err);
+	if (k < 0)
+		return k;
+	if (m->last == 0 && single == 0)
+		return err_set(err, EPROTO, "containerPort: missing");
+	if (m->last != 0 && (single != 0 || m->first.host_port != 0))
+		return err_set(err, EPROTO,
+			       "containerPortRange excludes containerPort and hostPort");
+	return 0;
+}
+
+static int append_mapping(struct container *c, const struct mapping *m, uint16_t range,
+			  struct err *err)
+{
+	struct port_binding b = m->first;
+	int k = 0;
+
+	if (m->last == 0)
+		return append(c, &b, err);
+	b.range = range;
+	for (uint32_t port = m->first.container_port; k == 0 && port <= m->last; port++) {
+		b.container_port = (uint16_t) port;
+		k = append(c, &b, err);
+	}
+	return k;
+}
+
+int payload_decode_port_mappings(const json_t *value, void *dst, const struct json_field *f,
+				 struct err *err)
+{
+	struct container *c = dst;
+	size_t n = json_array_size(value);
+	int k = 0;
+
+	(void) f;
+	if (!json_is_array(value))
+		return err_set(err, EPROTO, "is no array");
+	if (n > MAPPINGS_MAX)
+		return err_set(err, EPROTO, "has %zu elements, at most %d are taken", n,
+			       MAPPINGS_MAX);
+	c->n_ports = 0;
+	for (size_t i = 0; k == 0 && i < n; i++) {
+		struct mapping m;
+
+		k = decode_mapping(json_array_get(value, i), &m, err);
+		if (k == 0)
+			k = append_mapping(c, &m, (uint16_t) (i + 1), err);
+		if (k < 0)
+			return err_wrap(err, "[%zu]", i);
+	}
+	return 0;
+}
+
+int payload_settle_ports(struct container *c, struct err *err)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; c->network_mode != NETWORK_BRIDGE && i < c->n_ports; i++)
+		if (c->ports[i].range == 0)
+			c->ports[kept++] = c->ports[i];
+	if (c->network_mode != NETWORK_BRIDGE)
+		c->n_ports = kept;
+	if (c->n_ports > PUBLISHED_MAX)
+		return err_set(err, EPROTO, "portMappings: %zu ports, at most %d are published",
+			       c->n_ports, PUBLISHED_MAX);
+	return 0;
 }

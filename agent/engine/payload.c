@@ -10,51 +10,7 @@
 #include "common/digest.h"
 #include "common/strv.h"
 
-enum { CONTAINERS_MAX = 100, PORTS_MAX = 1000, NAME_MAX_BYTES = 255 };
-
-static int decode_proto(const json_t *value, void *dst, const struct json_field *f, struct err *err)
-{
-	const char *s = json_string_value(value);
-
-	(void) f;
-	if (s && strcmp(s, "tcp") == 0)
-		*(uint8_t *) dst = IPPROTO_TCP;
-	else if (s && strcmp(s, "udp") == 0)
-		*(uint8_t *) dst = IPPROTO_UDP;
-	else
-		return err_set(err, EPROTO, "'%.32s' is neither tcp nor udp",
-			       s ? s : "(no string)");
-	return 0;
-}
-
-static const struct json_field port_fields[] = {
-	{ "containerPort", json_decode_u16, offsetof(struct port_binding, container_port), true,
-	  NULL, 1, UINT16_MAX },
-	{ "hostPort", json_decode_u16, offsetof(struct port_binding, host_port), false },
-	{ "protocol", decode_proto, offsetof(struct port_binding, proto), false },
-	{}
-};
-
-static int decode_port(const json_t *value, void *dst, const struct json_field *f, struct err *err)
-{
-	struct port_binding *b = dst;
-	const char *key;
-	json_t *v;
-
-	(void) f;
-	json_object_foreach((json_t *) value, key, v)
-		if (strcasecmp(key, "containerPortRange") == 0 && !payload_value_is_empty(v))
-			return err_set(err, ENOTSUP,
-				       "containerPortRange: not supported by this build");
-	b->proto = IPPROTO_TCP;
-	return json_decode(value, port_fields, b, err);
-}
-
-static const struct json_array port_array = {
-	.size = sizeof(struct port_binding),
-	.decode = decode_port,
-	.max = PORTS_MAX,
-};
+enum { CONTAINERS_MAX = 100, NAME_MAX_BYTES = 255 };
 
 static int decode_docker_config(const json_t *value, void *dst, const struct json_field *f,
 				struct err *err)
@@ -102,8 +58,7 @@ static const struct json_field container_fields[] = {
 	{ "cpu", json_decode_i64, offsetof(struct container, cpu_shares), false, NULL, 0, 1 << 20 },
 	{ "memory", json_decode_i64, offsetof(struct container, memory_mib), false, NULL, 0,
 	  1 << 26 },
-	{ "portMappings", json_decode_array, offsetof(struct container, ports), false,
-	  &port_array },
+	{ "portMappings", payload_decode_port_mappings, 0, false },
 	{ "mountPoints", json_decode_array, offsetof(struct container, mounts), false,
 	  &payload_mount_points },
 	{ "links", json_decode_strv, offsetof(struct container, links), false },

@@ -78,6 +78,16 @@ extern const struct json_field payload_restart_policy[];
 /* Sets a key in `struct json_pair *items; size_t n`, which stand in this order at @pairs. -ENOMEM. */
 int payload_pairs_set(void *pairs, const char *key, const char *value);
 
+/* portMappings of the container at @dst. */
+int payload_decode_port_mappings(const json_t *value, void *dst, const struct json_field *f,
+				 struct err *err);
+
+/*
+ * When the network mode is known: ranges that nothing has to be published for go, and what is
+ * left has to be few enough to be held.
+ */
+int payload_settle_ports(struct container *c, struct err *err);
+
 /* PortBindings of hostConfig, laid over the ports of the container at @dst. */
 int payload_decode_port_bindings(const json_t *value, void *dst, const struct json_field *f,
 				 struct err *err);

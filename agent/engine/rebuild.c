@@ -38,10 +38,10 @@ static json_t *bindings_of(const struct container *c)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < c->n_bindings; i++)
-		(void) json_array_append_new(list, json_pack("[i,i,i]",
-							     (int) c->bindings[i].container_port,
-							     (int) c->bindings[i].host_port,
-							     (int) c->bindings[i].proto));
+		(void) json_array_append_new(
+			list, json_pack("[i,i,i,i]", (int) c->bindings[i].container_port,
+					(int) c->bindings[i].host_port, (int) c->bindings[i].proto,
+					(int) c->bindings[i].range));
 	return list;
 }
 
@@ -123,6 +123,7 @@ static int read_bindings(struct container *c, const json_t *list)
 			.container_port = (uint16_t) json_integer_value(json_array_get(one, 0)),
 			.host_port = (uint16_t) json_integer_value(json_array_get(one, 1)),
 			.proto = (uint8_t) json_integer_value(json_array_get(one, 2)),
+			.range = (uint16_t) json_integer_value(json_array_get(one, 3)),
 		};
 	}
 	free(c->bindings);

@@ -38,20 +38,31 @@ static json_t *text(const char *s, size_t max)
 	return cut(clean, max);
 }
 
+/* One port, or a range of @n: "8000-8009" and "61000-61009". */
+static json_t *binding(const struct port_binding *b, size_t n)
+{
+	const char *proto = b->proto == IPPROTO_UDP ? "udp" : "tcp";
+	char container[32], host[32];
+
+	if (b->range == 0)
+		return json_pack("{s:s,s:i,s:i,s:s}", "bindIP", "0.0.0.0", "containerPort",
+				 (int) b->container_port, "hostPort", (int) b->host_port,
+				 "protocol", proto);
+	(void) snprintf(container, sizeof(container), "%u-%zu", b->container_port,
+			b->container_port + n - 1);
+	(void) snprintf(host, sizeof(host), "%u-%zu", b->host_port, b->host_port + n - 1);
+	return json_pack("{s:s,s:s,s:s,s:s}", "bindIP", "0.0.0.0", "containerPortRange", container,
+			 "hostPortRange", host, "protocol", proto);
+}
+
 static json_t *bindings(const struct container *c, const struct config *config)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < c->n_bindings; i++) {
-		const struct port_binding *b = &c->bindings[i];
-		const char *proto = b->proto == IPPROTO_UDP ? "udp" : "tcp";
-
-		if (!b->host_port)
-			continue;
-		(void) json_array_append_new(
-			list, json_pack("{s:s,s:i,s:i,s:s}", "bindIP", "0.0.0.0", "containerPort",
-					(int) b->container_port, "hostPort", (int) b->host_port,
-					"protocol", proto));
+	for (size_t i = 0, n; i < c->n_bindings; i += n) {
+		n = port_binding_range(&c->bindings[i], c->n_bindings - i);
+		if (c->bindings[i].host_port)
+			(void) json_array_append_new(list, binding(&c->bindings[i], n));
 	}
 	(void) config; /* the bridge is IPv4 only: there is no "::" to filter */
 	return list;

@@ -11,16 +11,16 @@
 #include "agent/store/store.h"
 #include "common/strv.h"
 
-/* [[containerPort, hostPort, protocol number], …] */
+/* [[containerPort, hostPort, protocol number, number of the range], …]; older rows lack the last */
 static char *bindings_to_text(const struct container *c)
 {
 	_cleanup_(json_decrefp) json_t *list = json_array();
 
 	for (size_t i = 0; i < c->n_bindings; i++)
-		(void) json_array_append_new(list, json_pack("[i,i,i]",
-							     (int) c->bindings[i].container_port,
-							     (int) c->bindings[i].host_port,
-							     (int) c->bindings[i].proto));
+		(void) json_array_append_new(
+			list, json_pack("[i,i,i,i]", (int) c->bindings[i].container_port,
+					(int) c->bindings[i].host_port, (int) c->bindings[i].proto,
+					(int) c->bindings[i].range));
 	return json_to_text(list);
 }
 
@@ -45,6 +45,7 @@ static int bindings_from_text(struct container *c, const char *text, struct err 
 			.container_port = (uint16_t) json_integer_value(json_array_get(b, 0)),
 			.host_port = (uint16_t) json_integer_value(json_array_get(b, 1)),
 			.proto = (uint8_t) json_integer_value(json_array_get(b, 2)),
+			.range = (uint16_t) json_integer_value(json_array_get(b, 3)),
 		};
 	}
 	return 0;

@@ -80,7 +80,15 @@ struct port_binding {
 	uint16_t container_port; /* 1..65535 */
 	uint16_t host_port;      /* 0: any free port of the dynamic range */
 	uint8_t proto;           /* IPPROTO_TCP or IPPROTO_UDP */
+	/*
+	 * 0: on its own. Neighbours in a list with the same number are a range of container ports:
+	 * ascending without gaps, of one protocol, and so are the host ports chosen for them.
+	 */
+	uint16_t range;
 };
+
+/* How many of @b, counted from the first on, are one range; 1: the first one is on its own. */
+size_t port_binding_range(const struct port_binding *b, size_t n_b);
 
 enum {
 	NET_E_PORT_IN_USE = 1
@@ -90,7 +98,7 @@ enum {
  * Holds the host ports of @b (choosing those that are 0) by binding them, so that nobody else can
  * take them before they are published. All or none. Until it is published a TCP port refuses
  * connections. Returns 0, NET_E_PORT_IN_USE ("host port 8080/tcp is in use", "no tcp port of
- * 32768-60999 is free") or a negative errno; -EINVAL names a protocol or container port out of
+ * 61000-65535 is free", "no 10 contiguous tcp ports of 61000-65535 are free") or a negative errno; -EINVAL names a protocol or container port out of
  * bounds.
  */
 int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err *err);

@@ -30,6 +30,32 @@ static int check_all(const struct port_binding *b, size_t n_b, struct err *err)
 	return 0;
 }
 
+size_t port_binding_range(const struct port_binding *b, size_t n_b)
+{
+	size_t n = 1;
+
+	while (n < n_b && b[0].range != 0 && b[n].range == b[0].range && b[n].proto == b[0].proto &&
+	       b[n].container_port == b[0].container_port + n)
+		n++;
+	return n;
+}
+
+/* The first of @b, with those that are a range with it; *@ret_n: how many these are. */
+static int hold_chosen(struct net *n, const struct port_binding *b, size_t n_b, uint16_t *held,
+		       size_t *ret_n, struct err *err)
+{
+	uint16_t first = 0;
+	int k;
+
+	*ret_n = port_binding_range(b, n_b);
+	if (*ret_n == 1)
+		return porttab_hold_any(&n->ports, b->proto, held, err);
+	k = porttab_hold_block(&n->ports, b->proto, (uint16_t) *ret_n, &first, err);
+	for (size_t i = 0; k == 0 && i < *ret_n; i++)
+		held[i] = (uint16_t) (first + i);
+	return k;
+}
+
 /* Fixed ports before dynamic ones, so that no choice of ours takes what the same task asks for. */
 static int hold_all(struct net *n, const struct port_binding *b, size_t n_b, uint16_t *held,
 		    struct err *err)
@@ -44,10 +70,9 @@ static int hold_all(struct net *n, const struct port_binding *b, size_t n_b, uin
 			return k;
 		held[i] = b[i].host_port;
 	}
-	for (size_t i = 0; i < n_b; i++) {
-		if (b[i].host_port != 0)
-			continue;
-		k = porttab_hold_any(&n->ports, b[i].proto, &held[i], err);
+	for (size_t i = 0, done; i < n_b; i += done) {
+		done = 1;
+		k = b[i].host_port == 0 ? hold_chosen(n, b + i, n_b - i, held + i, &done, err) : 0;
 		if (k != 0)
 			return k;
 	}

@@ -9,6 +9,8 @@
 
 #include "common/cleanup.h"
 
+enum { PORTS = 65536 };
+
 static int which(uint8_t proto)
 {
 	return proto == IPPROTO_UDP;
@@ -21,25 +23,34 @@ const char *porttab_proto_name(uint8_t proto)
 
 int porttab_init(struct porttab *t, uint16_t first, uint16_t last, struct err *err)
 {
-	if (first == 0 || first > last)
-		return err_set(err, EINVAL, "dynamic host port range %u-%u is empty or starts at 0",
-			       first, last);
-	*t = (struct porttab){ .first = first, .last = last, .next = { first, first } };
-	return 0;
+	int k = 0;
+
+	*t = (struct porttab){};
+	for (size_t i = 0; k == 0 && i < ARRAY_SIZE(t->free); i++)
+		k = portpool_init(&t->free[i], first, last, err);
+	t->index = k == 0 ? calloc(2 * PORTS, sizeof(*t->index)) : NULL;
+	if (k == 0 && !t->index)
+		k = err_set_errno(err, ENOMEM, "allocate the table of host ports");
+	if (k < 0)
+		porttab_done(t);
+	return k;
 }
 
 void porttab_done(struct porttab *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		t->v[i].fd = safe_close(t->v[i].fd);
+	for (size_t i = 0; i < ARRAY_SIZE(t->free); i++)
+		portpool_done(&t->free[i]);
 	free(t->v);
-	t->v = NULL;
-	t->n = t->cap = 0;
+	free(t->index);
+	*t = (struct porttab){};
 }
 
 void porttab_reserve(struct porttab *t, uint8_t proto, uint16_t port)
 {
 	t->reserved[which(proto)][port / 8] |= (uint8_t) (1 << (port % 8));
+	portpool_take(&t->free[which(proto)], port);
 }
 
 static bool is_reserved(const struct porttab *t, uint8_t proto, uint16_t port)
@@ -47,44 +58,22 @@ static bool is_reserved(const struct porttab *t, uint8_t proto, uint16_t port)
 	return t->reserved[which(proto)][port / 8] >> (port % 8) & 1;
 }
 
-static uint32_t sort_key(uint8_t proto, uint16_t port)
+/* Where in v the port stands, plus 1; 0: it is not held. */
+static uint32_t *position(const struct porttab *t, uint8_t proto, uint16_t port)
 {
-	return (uint32_t) which(proto) << 16 | port;
-}
-
-/* Where the port stands, or would stand. */
-static size_t position(const struct porttab *t, uint8_t proto, uint16_t port)
-{
-	size_t lo = 0, hi = t->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (sort_key(t->v[mid].proto, t->v[mid].port) < sort_key(proto, port))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static bool is_at(const struct porttab *t, size_t i, uint8_t proto, uint16_t port)
-{
-	return i < t->n && t->v[i].port == port && t->v[i].proto == proto;
+	return &t->index[which(proto) * PORTS + port];
 }
 
 struct held_port *porttab_find(struct porttab *t, uint8_t proto, uint16_t port)
 {
-	size_t i = position(t, proto, port);
+	uint32_t i = t->index ? *position(t, proto, port) : 0;
 
-	return is_at(t, i, proto, port) ? &t->v[i] : NULL;
+	return i > 0 ? &t->v[i - 1] : NULL;
 }
 
 /* Owns @fd in any case. */
 static int insert(struct porttab *t, uint8_t proto, uint16_t port, int fd, struct err *err)
 {
-	size_t i = position(t, proto, port);
-
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? 2 * t->cap : 16;
 		struct held_port *v = reallocarray(t->v, cap, sizeof(*v));
@@ -96,9 +85,9 @@ static int insert(struct porttab *t, uint8_t proto, uint16_t port, int fd, struc
 		t->v = v;
 		t->cap = cap;
 	}
-	memmove(t->v + i + 1, t->v + i, (t->n - i) * sizeof(*t->v));
-	t->v[i] = (struct held_port){ .port = port, .proto = proto, .fd = fd };
-	t->n++;
+	t->v[t->n++] = (struct held_port){ .port = port, .proto = proto, .fd = fd };
+	*position(t, proto, port) = (uint32_t) t->n;
+	portpool_take(&t->free[which(proto)], port);
 	return 0;
 }
 
@@ -186,6 +175,11 @@ static int say_in_use(uint8_t proto, uint16_t port, struct err *err)
 	return PORTTAB_E_IN_USE;
 }
 
+static int say_bind(uint8_t proto, uint16_t port, int fd, struct err *err)
+{
+	return err_set_errno(err, -fd, "bind host port %u/%s", port, porttab_proto_name(proto));
+}
+
 int porttab_hold(struct porttab *t, uint8_t proto, uint16_t port, struct err *err)
 {
 	int fd;
@@ -196,36 +190,84 @@ int porttab_hold(struct porttab *t, uint8_t proto, uint16_t port, struct err *er
 	if (fd == -EADDRINUSE)
 		return say_in_use(proto, port, err);
 	if (fd < 0)
-		return err_set_errno(err, -fd, "bind host port %u/%s", port,
-				     porttab_proto_name(proto));
+		return say_bind(proto, port, fd, err);
 	return insert(t, proto, port, fd, err);
 }
 
 int porttab_hold_any(struct porttab *t, uint8_t proto, uint16_t *ret, struct err *err)
 {
-	uint32_t span = (uint32_t) t->last - t->first + 1;
-	uint16_t *next = &t->next[which(proto)];
+	struct portpool *pool = &t->free[which(proto)];
 
-	for (uint32_t i = 0; i < span; i++) {
-		uint16_t port = *next;
-		int fd, k;
+	for (uint32_t i = pool->n_free; i > 0; i--) {
+		uint16_t port = portpool_peek(pool);
+		int k, fd = bind_port(proto, port);
 
-		*next = port == t->last ? t->first : (uint16_t) (port + 1);
-		if (is_reserved(t, proto, port) || porttab_find(t, proto, port))
+		if (fd == -EADDRINUSE) { /* somebody else's: asked again when all others were */
+			portpool_give(pool, port);
 			continue;
-		fd = bind_port(proto, port);
-		if (fd == -EADDRINUSE)
-			continue;
+		}
 		if (fd < 0)
-			return err_set_errno(err, -fd, "bind host port %u/%s", port,
-					     porttab_proto_name(proto));
+			return say_bind(proto, port, fd, err);
 		k = insert(t, proto, port, fd, err);
 		if (k == 0)
 			*ret = port;
 		return k;
 	}
 	(void) err_set(err, EADDRINUSE, "no %s port of %u-%u is free", porttab_proto_name(proto),
-		       t->first, t->last);
+		       pool->first, pool->last);
+	return PORTTAB_E_IN_USE;
+}
+
+/* Holds @first and those after it; *@ret_taken is the one that is somebody else's. */
+static int hold_run(struct porttab *t, uint8_t proto, uint16_t first, uint16_t n,
+		    uint16_t *ret_taken, struct err *err)
+{
+	int k = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t port = (uint16_t) (first + i);
+		int fd = bind_port(proto, port);
+
+		if (fd >= 0)
+			k = insert(t, proto, port, fd, err);
+		else
+			k = fd == -EADDRINUSE ? PORTTAB_E_IN_USE : say_bind(proto, port, fd, err);
+		if (k == 0)
+			continue;
+		*ret_taken = port;
+		while (i-- > 0)
+			porttab_drop(t, proto, (uint16_t) (first + i));
+		return k;
+	}
+	return 0;
+}
+
+int porttab_hold_block(struct porttab *t, uint8_t proto, uint16_t n, uint16_t *ret_first,
+		       struct err *err)
+{
+	struct portpool *pool = &t->free[which(proto)];
+	uint32_t from = pool->after_a_block;
+
+	for (int round = 0; round < 2; round++, from = pool->first) {
+		while (from <= pool->last) {
+			uint16_t first = portpool_find_run(pool, (uint16_t) from, n), taken;
+			int k;
+
+			if (first == 0)
+				break;
+			k = hold_run(t, proto, first, n, &taken, err);
+			if (k < 0)
+				return k;
+			if (k == 0) {
+				*ret_first = first;
+				pool->after_a_block = (uint16_t) (first + n - 1);
+				return 0;
+			}
+			from = (uint32_t) taken + 1;
+		}
+	}
+	(void) err_set(err, EADDRINUSE, "no %u contiguous %s ports of %u-%u are free", n,
+		       porttab_proto_name(proto), pool->first, pool->last);
 	return PORTTAB_E_IN_USE;
 }
 
@@ -238,10 +280,8 @@ int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *e
 		return 0;
 	fd = bind_fixed(proto, port);
 	if (fd < 0 && fd != -EADDRINUSE)
-		return err_set_errno(err, -fd, "bind host port %u/%s", port,
-				     porttab_proto_name(proto));
-	if (port >= t->next[which(proto)] && port < t->last)
-		t->next[which(proto)] = (uint16_t) (port + 1);
+		return say_bind(proto, port, fd, err);
+	portpool_resume_after(&t->free[which(proto)], port);
 	if (h) {
 		h->fd = fd;
 		return 0;
@@ -251,11 +291,17 @@ int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *e
 
 void porttab_drop(struct porttab *t, uint8_t proto, uint16_t port)
 {
-	size_t i = position(t, proto, port);
+	struct held_port *h = porttab_find(t, proto, port);
+	const struct held_port *last;
 
-	if (!is_at(t, i, proto, port))
+	if (!h)
 		return;
-	t->v[i].fd = safe_close(t->v[i].fd);
+	last = &t->v[t->n - 1];
+	h->fd = safe_close(h->fd);
+	*position(t, last->proto, last->port) = (uint32_t) (h - t->v) + 1;
+	*position(t, proto, port) = 0;
+	*h = *last;
 	t->n--;
-	memmove(t->v + i, t->v + i + 1, (t->n - i) * sizeof(*t->v));
+	if (!is_reserved(t, proto, port))
+		portpool_give(&t->free[which(proto)], port);
 }

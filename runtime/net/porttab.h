@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "runtime/net/portpool.h"
 
 struct held_port {
 	uint16_t port;
@@ -24,10 +25,10 @@ struct held_port {
 };
 
 struct porttab {
-	struct held_port *v; /* owned, sorted by protocol and port */
+	struct held_port *v; /* owned, in no order */
 	size_t n, cap;
-	uint16_t first, last;          /* dynamic range */
-	uint16_t next[2];              /* tcp, udp: where the next search starts */
+	uint32_t *index;               /* owned: where each protocol's ports stand in v, plus 1 */
+	struct portpool free[2];       /* tcp, udp: of the dynamic range, reserved ones left out */
 	uint8_t reserved[2][8 * 1024]; /* one bit for each port */
 };
 
@@ -47,10 +48,17 @@ enum { PORTTAB_E_IN_USE = 1 };
 int porttab_hold(struct porttab *t, uint8_t proto, uint16_t port, struct err *err);
 
 /*
- * Holds the next free port of the dynamic range after the last one given out: a port rests before
- * it is used again. PORTTAB_E_IN_USE: none is free.
+ * Holds the port of the dynamic range that was released longest ago, and is free: each rests for as
+ * long as the range allows. O(1). PORTTAB_E_IN_USE: none is free.
  */
 int porttab_hold_any(struct porttab *t, uint8_t proto, uint16_t *ret, struct err *err);
+
+/*
+ * Holds @n neighbours of the dynamic range, after those of the last such call where there is room.
+ * All or none. PORTTAB_E_IN_USE: no @n neighbours are free.
+ */
+int porttab_hold_block(struct porttab *t, uint8_t proto, uint16_t n, uint16_t *ret_first,
+		       struct err *err);
 
 /* Enters @port, whoever has it bound; held_port.fd tells whether we could bind it. */
 int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *err);

@@ -79,6 +79,20 @@ teardown() { lab_report; }
 	[ "$(processes_in_cgroups)" -eq 0 ]
 }
 
+@test "a range of ports is told as a range, and each of its ports answers" {
+	register range '[{"name":"web","image":"IMAGE","memory":64,"essential":true,
+		"portMappings":[{"containerPortRange":"80-89"},{"containerPortRange":"90-92","protocol":"udp"}]}]'
+	arn=$(run_task range)
+	wait_running "$arn"
+	range=$(describe "$arn" '.containers[0].networkBindings[] | select(.containerPortRange == "80-89") | .hostPortRange')
+	[ $((${range#*-} - ${range%-*})) -eq 9 ]
+	[ "$(curl -fsS "http://127.0.0.1:${range%-*}/")" = "Hello from an ECS task." ]
+	range=$(describe "$arn" '.containers[0].networkBindings[] | select(.protocol == "udp") | .hostPortRange')
+	[ $((${range#*-} - ${range%-*})) -eq 2 ]
+	stop_task "$arn"
+	wait_stopped "$arn"
+}
+
 @test "a process that ignores SIGTERM is killed after its stop timeout" {
 	register_script stubborn 'trap "" TERM; while :; do sleep 0.1; done' '"stopTimeout":2'
 	arn=$(run_task stubborn)

@@ -707,6 +707,33 @@ static void five_hundred_ports_come_and_go(void **state _unused_)
 	stop_container(&web);
 }
 
+static void a_range_of_ports_is_reached_port_by_port(void **state _unused_)
+{
+	struct container web = start_container();
+	struct port_binding b[10];
+	char seen[INET_ADDRSTRLEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(b); i++)
+		b[i] = (struct port_binding){
+			.container_port = (uint16_t) (7000 + i % 5),
+			.proto = i < 5 ? IPPROTO_TCP : IPPROTO_UDP,
+			.range = i < 5 ? 1 : 2,
+		};
+	assert_done(net_ports_hold(net, b, ARRAY_SIZE(b), &_e));
+	assert_done(net_ports_publish(net, web.addr, b, ARRAY_SIZE(b), &_e));
+	for (size_t i = 0; i < ARRAY_SIZE(b); i++) {
+		bool udp = b[i].proto == IPPROTO_UDP;
+		_cleanup_(closep) int server = serve(web.ns, udp ? SOCK_DGRAM : SOCK_STREAM,
+						     "0.0.0.0", b[i].container_port);
+
+		assert_int_equal(b[i].host_port, b[i / 5 * 5].host_port + i % 5);
+		(udp ? udp_reaches : tcp_reaches)(lan_ns, HOST_LAN, b[i].host_port, server, seen);
+		assert_string_equal(seen, LAN);
+	}
+	assert_done(net_ports_release(net, b, ARRAY_SIZE(b), &_e));
+	stop_container(&web);
+}
+
 static void nothing_is_left_after_a_container(void **state _unused_)
 {
 	struct timespec nap = { .tv_nsec = 20000000 };
@@ -823,6 +850,7 @@ int main(void)
 		cmocka_unit_test(martian_loopback_is_dropped),
 		cmocka_unit_test(a_forged_source_gets_no_answers),
 		cmocka_unit_test(five_hundred_ports_come_and_go),
+		cmocka_unit_test(a_range_of_ports_is_reached_port_by_port),
 		cmocka_unit_test(nothing_is_left_after_a_container),
 		cmocka_unit_test(teardown_leaves_nothing),
 	};

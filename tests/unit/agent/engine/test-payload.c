@@ -180,6 +180,68 @@ static void a_bad_health_check_is_named(void **state _unused_)
 	}
 }
 
+static void a_range_is_one_binding_for_each_port(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	assert_int_equal(
+		decode("",
+		       ",\"portMappings\":[{\"containerPort\":80},{\"containerPortRange\":\"8000-"
+		       "8002\","
+		       "\"protocol\":\"udp\"},{\"containerPortRange\":\"8003-8003\",\"protocol\":"
+		       "\"udp\"}]",
+		       &t, &err),
+		0);
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(c->n_ports, 5);
+	assert_int_equal(port_binding_range(c->ports, 5), 1);
+	assert_int_equal(port_binding_range(c->ports + 1, 4), 3);
+	assert_int_equal(port_binding_range(c->ports + 4, 1), 1);
+	for (uint16_t i = 1; i < 5; i++) {
+		assert_int_equal(c->ports[i].container_port, 7999 + i);
+		assert_int_equal(c->ports[i].host_port, 0);
+		assert_int_equal(c->ports[i].proto, IPPROTO_UDP);
+		assert_int_not_equal(c->ports[i].range, 0);
+	}
+}
+
+static void a_range_is_nothing_to_a_container_without_published_ports(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	assert_int_equal(decode(",\"networkMode\":\"host\"",
+				",\"portMappings\":[{\"containerPortRange\":\"1-65535\"},{"
+				"\"containerPort\":80}]",
+				&t, &err),
+			 0);
+
+	assert_int_equal(t->containers[0].n_ports, 1);
+	assert_int_equal(t->containers[0].ports[0].container_port, 80);
+}
+
+static void a_binding_of_its_own_takes_a_port_out_of_a_range(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	assert_int_equal(
+		decode("",
+		       ",\"portMappings\":[{\"containerPortRange\":\"80-82\"}],\"dockerConfig\":{"
+		       "\"hostConfig\":\"{\\\"PortBindings\\\":{\\\"81/tcp\\\":[{\\\"HostPort\\\":"
+		       "\\\"8081\\\"}]}}\"}",
+		       &t, &err),
+		0);
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(c->n_ports, 3);
+	assert_int_equal(c->ports[0].range, 0);
+	assert_int_equal(c->ports[1].range, 0);
+	assert_int_equal(c->ports[2].host_port, 8081);
+}
+
 static void port_bindings_are_merged_key_by_key(void **state _unused_)
 {
 	_cleanup_(task_freep) struct task *t = good(
@@ -250,9 +312,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  ENOTSUP },
 		{ "", ",\"secrets\":[{\"name\":\"x\"}]",
 		  "containers[0]: secrets: not supported by this build", ENOTSUP },
-		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-90\"}]",
-		  "containers[0]: portMappings[0]: containerPortRange: not supported by this build",
-		  ENOTSUP },
 		{ "",
 		  ",\"dockerConfig\":{\"hostConfig\":\"{\\\"LogConfig\\\":{\\\"Type\\\":"
 		  "\\\"awslogs\\\"}}\"}",
@@ -329,6 +388,20 @@ static void what_is_wrong_is_named(void **state _unused_)
 	} cases[] = {
 		{ "", ",\"portMappings\":[{\"containerPort\":70000}]",
 		  "containers[0]: portMappings[0]: containerPort: 70000 is outside 1..65535" },
+		{ "", ",\"portMappings\":[{\"containerPort\":80},{\"hostPort\":80}]",
+		  "containers[0]: portMappings[1]: containerPort: missing" },
+		{ "", ",\"portMappings\":[{\"containerPortRange\":\"90-80\"}]",
+		  "containers[0]: portMappings[0]: containerPortRange: '90-80' is no range of "
+		  "ports "
+		  "such as 8000-8009" },
+		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-70000\"}]",
+		  "containers[0]: portMappings[0]: containerPortRange: '80-70000' is no range of "
+		  "ports such as 8000-8009" },
+		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-81\",\"hostPort\":80}]",
+		  "containers[0]: portMappings[0]: containerPortRange excludes containerPort and "
+		  "hostPort" },
+		{ "", ",\"portMappings\":[{\"containerPortRange\":\"1-1001\"}]",
+		  "containers[0]: portMappings: 1001 ports, at most 1000 are published" },
 		{ "", ",\"portMappings\":[{\"containerPort\":80,\"protocol\":\"TCP\"}]",
 		  "containers[0]: portMappings[0]: protocol: 'TCP' is neither tcp nor udp" },
 		{ ",\"pidMode\":\"none\"", "", "pidMode: 'none' is none of host, task" },
@@ -523,6 +596,9 @@ int main(void)
 		cmocka_unit_test(a_health_check_is_decoded),
 		cmocka_unit_test(a_bad_health_check_is_named),
 		cmocka_unit_test(port_bindings_are_merged_key_by_key),
+		cmocka_unit_test(a_range_is_one_binding_for_each_port),
+		cmocka_unit_test(a_range_is_nothing_to_a_container_without_published_ports),
+		cmocka_unit_test(a_binding_of_its_own_takes_a_port_out_of_a_range),
 		cmocka_unit_test(overrides_replace_the_command),
 		cmocka_unit_test(empty_wishes_are_no_wishes),
 		cmocka_unit_test(what_cannot_be_done_is_named),

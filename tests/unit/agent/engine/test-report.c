@@ -49,7 +49,7 @@ static void a_resolved_digest_is_told_as_pending(void **state _unused_)
 
 static void running_carries_bindings(void **state _unused_)
 {
-	struct port_binding b[] = { { 80, 32768, IPPROTO_TCP }, { 53, 5353, IPPROTO_UDP } };
+	struct port_binding b[] = { { 80, 32768, IPPROTO_TCP, 0 }, { 53, 5353, IPPROTO_UDP, 0 } };
 
 	task.known = TASK_RUNNING;
 	container.known = CONTAINER_RUNNING;
@@ -63,6 +63,29 @@ static void running_carries_bindings(void **state _unused_)
 	     "\"networkBindings\":[{\"bindIP\":\"0.0.0.0\",\"containerPort\":80,\"hostPort\":32768,"
 	     "\"protocol\":\"tcp\"},{\"bindIP\":\"0.0.0.0\",\"containerPort\":53,\"hostPort\":5353,"
 	     "\"protocol\":\"udp\"}]}]}");
+}
+
+static void a_range_is_one_binding(void **state _unused_)
+{
+	struct port_binding b[] = { { 80, 61000, IPPROTO_TCP, 1 },
+				    { 81, 61001, IPPROTO_TCP, 1 },
+				    { 90, 61002, IPPROTO_TCP, 2 },
+				    { 80, 61000, IPPROTO_UDP, 3 } };
+
+	task.known = TASK_RUNNING;
+	container.known = CONTAINER_RUNNING;
+	container.bindings = b;
+	container.n_bindings = ARRAY_SIZE(b);
+	memcpy(container.id, "abc", 4);
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"RUNNING\",\"reason\":\"\","
+	     "\"containers\":[{\"containerName\":\"c\",\"status\":\"RUNNING\",\"runtimeId\":"
+	     "\"abc\",\"networkBindings\":["
+	     "{\"bindIP\":\"0.0.0.0\",\"containerPortRange\":\"80-81\",\"hostPortRange\":"
+	     "\"61000-61001\",\"protocol\":\"tcp\"},"
+	     "{\"bindIP\":\"0.0.0.0\",\"containerPortRange\":\"90-90\",\"hostPortRange\":"
+	     "\"61002-61002\",\"protocol\":\"tcp\"},"
+	     "{\"bindIP\":\"0.0.0.0\",\"containerPortRange\":\"80-80\",\"hostPortRange\":"
+	     "\"61000-61000\",\"protocol\":\"udp\"}]}]}");
 }
 
 static void the_end_carries_everybodys_final_state(void **state _unused_)
@@ -124,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_resolved_digest_is_told_as_pending, setup),
 		cmocka_unit_test_setup(running_carries_bindings, setup),
+		cmocka_unit_test_setup(a_range_is_one_binding, setup),
 		cmocka_unit_test_setup(the_end_carries_everybodys_final_state, setup),
 		cmocka_unit_test_setup(a_refused_task_has_a_reason_and_no_containers, setup),
 		cmocka_unit_test_setup(text_that_is_not_utf8_still_makes_a_report, setup),

@@ -93,7 +93,7 @@ static void a_task_comes_back_as_it_was(void **state)
 	c->digest_resolved_by_agent = true;
 	c->address.s_addr = inet_addr("172.30.0.9");
 	c->bindings = calloc(1, sizeof(*c->bindings));
-	c->bindings[0] = (struct port_binding){ 80, 32768, IPPROTO_TCP };
+	c->bindings[0] = (struct port_binding){ 80, 32768, IPPROTO_TCP, 7 };
 	c->n_bindings = 1;
 	c->has_exit_code = true;
 	c->restart_count = 3;
@@ -133,6 +133,7 @@ static void a_task_comes_back_as_it_was(void **state)
 	assert_int_equal(c->address.s_addr, inet_addr("172.30.0.9"));
 	assert_int_equal(c->n_bindings, 1);
 	assert_int_equal(c->bindings[0].host_port, 32768);
+	assert_int_equal(c->bindings[0].range, 7);
 	assert_true(c->has_exit_code);
 	assert_int_equal(c->restart_count, 3);
 	assert_int_equal(c->last_restart_ms, 1746802000123);

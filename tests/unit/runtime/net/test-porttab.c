@@ -76,7 +76,7 @@ static void dynamic_ports_rest_and_avoid_reserved_and_taken_ones(void **state _u
 	assert_int_equal(port, FIRST);
 }
 
-static void the_table_stays_sorted(void **state _unused_)
+static void ports_are_found_in_whatever_order_they_came(void **state _unused_)
 {
 	_cleanup_(porttab_done) struct porttab t = {};
 
@@ -86,14 +86,88 @@ static void the_table_stays_sorted(void **state _unused_)
 					       (uint16_t) (29600 + i * 37 % 100), NULL),
 				 0);
 	assert_int_equal(t.n, 100);
-	for (size_t i = 1; i < t.n; i++)
-		assert_true(t.v[i - 1].proto == t.v[i].proto ? t.v[i - 1].port < t.v[i].port
-							     : t.v[i].proto == IPPROTO_UDP);
+	for (uint32_t i = 0; i < 100; i += 3)
+		porttab_drop(&t, i % 2 ? IPPROTO_TCP : IPPROTO_UDP,
+			     (uint16_t) (29600 + i * 37 % 100));
+	for (uint32_t i = 0; i < 100; i++) {
+		uint16_t port = (uint16_t) (29600 + i * 37 % 100);
+		const struct held_port *h =
+			porttab_find(&t, i % 2 ? IPPROTO_TCP : IPPROTO_UDP, port);
+
+		assert_true((h != NULL) == (i % 3 != 0));
+		assert_true(!h || h->port == port);
+		assert_null(porttab_find(&t, i % 2 ? IPPROTO_UDP : IPPROTO_TCP, port));
+	}
 	for (uint16_t port = 29600; port < 29700; port++) {
 		porttab_drop(&t, IPPROTO_TCP, port);
 		porttab_drop(&t, IPPROTO_UDP, port);
 	}
 	assert_int_equal(t.n, 0);
+}
+
+/* Each port rests while all the others of the range have their turn. */
+static void ten_thousand_ports_come_and_go(void **state _unused_)
+{
+	enum { AT_ONCE = 50, RANGE = 1000, ROUNDS = 10000 };
+	_cleanup_(porttab_done) struct porttab t = {};
+	static int given[2][RANGE];
+	uint16_t held[AT_ONCE];
+
+	assert_int_equal(porttab_init(&t, 20000, 20000 + RANGE - 1, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		uint8_t proto = i / AT_ONCE % 2 ? IPPROTO_UDP : IPPROTO_TCP;
+		int *last;
+
+		if (i % AT_ONCE == 0 && i > 0)
+			for (size_t j = 0; j < AT_ONCE; j++)
+				porttab_drop(&t, proto == IPPROTO_UDP ? IPPROTO_TCP : IPPROTO_UDP,
+					     held[j]);
+		assert_int_equal(porttab_hold_any(&t, proto, &held[i % AT_ONCE], NULL), 0);
+		last = &given[proto == IPPROTO_UDP][held[i % AT_ONCE] - 20000];
+		assert_true(*last == 0 || i + 1 - *last >= RANGE);
+		*last = i + 1;
+	}
+	assert_int_equal(t.n, AT_ONCE);
+}
+
+static void a_block_has_no_holes(void **state _unused_)
+{
+	_cleanup_(porttab_done) struct porttab t = {};
+	_cleanup_(closep) _unused_ int taken = listener(FIRST + 2);
+	_cleanup_(err_done) struct err err = {};
+	uint16_t first = 0;
+
+	assert_int_equal(porttab_init(&t, FIRST, LAST, NULL), 0);
+	porttab_reserve(&t, IPPROTO_TCP, FIRST + 6);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_TCP, 3, &first, NULL), 0);
+	assert_int_equal(first, FIRST + 3);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_TCP, 3, &first, NULL), 0);
+	assert_int_equal(first, FIRST + 7);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_TCP, 3, &first, &err), PORTTAB_E_IN_USE);
+	assert_string_equal(err.msg, "no 3 contiguous tcp ports of 29700-29709 are free");
+	assert_int_equal(t.n, 6);
+	assert_null(porttab_find(&t, IPPROTO_TCP, FIRST));
+	porttab_drop(&t, IPPROTO_TCP, FIRST + 4);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_TCP, 2, &first, NULL), 0);
+	assert_int_equal(first, FIRST);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_UDP, 10, &first, NULL), 0);
+	assert_int_equal(first, FIRST);
+	assert_int_equal(porttab_hold_block(&t, IPPROTO_UDP, 11, &first, NULL), PORTTAB_E_IN_USE);
+}
+
+static void after_a_restart_ports_go_on_after_those_in_use(void **state _unused_)
+{
+	_cleanup_(porttab_done) struct porttab t = {};
+	uint16_t port = 0;
+
+	assert_int_equal(porttab_init(&t, FIRST, LAST, NULL), 0);
+	assert_int_equal(porttab_adopt(&t, IPPROTO_TCP, FIRST + 4, NULL), 0);
+	assert_int_equal(porttab_adopt(&t, IPPROTO_TCP, FIRST + 1, NULL), 0);
+	assert_int_equal(porttab_hold_any(&t, IPPROTO_TCP, &port, NULL), 0);
+	assert_int_equal(port, FIRST + 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(porttab_hold_any(&t, IPPROTO_TCP, &port, NULL), 0);
+	assert_int_equal(port, FIRST);
 }
 
 static void a_port_in_use_can_be_adopted_and_bound_later(void **state _unused_)
@@ -116,7 +190,10 @@ int main(void)
 		cmocka_unit_test(an_empty_range_is_refused),
 		cmocka_unit_test(a_port_is_held_once_for_each_protocol),
 		cmocka_unit_test(dynamic_ports_rest_and_avoid_reserved_and_taken_ones),
-		cmocka_unit_test(the_table_stays_sorted),
+		cmocka_unit_test(ports_are_found_in_whatever_order_they_came),
+		cmocka_unit_test(ten_thousand_ports_come_and_go),
+		cmocka_unit_test(a_block_has_no_holes),
+		cmocka_unit_test(after_a_restart_ports_go_on_after_those_in_use),
 		cmocka_unit_test(a_port_in_use_can_be_adopted_and_bound_later),
 	};
 
