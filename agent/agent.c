@@ -332,6 +332,7 @@ void agent_tear_down(struct agent *a)
 	agent_stop_sessions(a);
 	agent_stop_spot(a);
 	a->introspection = introspection_free(a->introspection);
+	a->metadata = metadata_free(a->metadata);
 	a->control = control_free(a->control);
 	a->outbox = outbox_free(a->outbox);
 	a->ctl = ctl_free(a->ctl);

@@ -14,7 +14,11 @@
 #include "agent/http/control.h"
 #include "agent/http/introspection.h"
 #include "agent/http/view.h"
+#include "agent/metadata/metadata.h"
 #include "runtime/runc/runc.h"
+
+/* As the reference agent's; 169.254.170.2:80 leads there. */
+enum { TASK_SERVER_PORT = 51679 };
 
 enum { EXIT_OK = 0, EXIT_RETRY = 1, EXIT_TERMINAL = 5 };
 
@@ -54,6 +58,7 @@ struct agent {
 	struct events events;
 	struct control *control;
 	struct introspection *introspection;
+	struct metadata *metadata;
 	struct session_clock acs_clock, tcs_clock;
 	char runc_version[RUNC_VERSION_MAX];
 	int64_t started_ms; /* wall clock */

@@ -76,6 +76,9 @@ struct config {
 	char *engine_auth_type;
 	char *engine_auth_data; /* secret */
 
+	/* what tasks ask the agent */
+	bool task_iam_role, task_iam_role_host;
+
 	/* cleanup */
 	int64_t task_cleanup_wait_ms, task_cleanup_jitter_ms;
 	bool image_cleanup_disabled, untracked_image_cleanup;

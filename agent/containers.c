@@ -32,9 +32,22 @@ static void on_container_running(void *userdata, const struct container *c)
 		counters_running(&a->counters, c);
 }
 
+static bool has_ended(const struct task *t)
+{
+	for (size_t i = 0; i < t->n_containers; i++)
+		if (t->containers[i].known != CONTAINER_STOPPED)
+			return false;
+	return true;
+}
+
+/* Its role's credentials end with the task's last container, those of its execution role with it. */
 static void on_container_stopped(void *userdata, const struct container *c)
 {
-	agent_unmeter(userdata, c);
+	struct agent *a = userdata;
+
+	agent_unmeter(a, c);
+	if (c->task->role_credentials_id && has_ended(c->task))
+		role_store_remove(a->roles, c->task->role_credentials_id);
 }
 
 /* Also of a container that never ran. */
@@ -83,7 +96,8 @@ static int set_up_net(struct agent *a, struct err *err)
 				.reserved_tcp = c->reserved_ports.ports,
 				.n_reserved_tcp = c->reserved_ports.n,
 				.reserved_udp = c->reserved_ports_udp.ports,
-				.n_reserved_udp = c->reserved_ports_udp.n };
+				.n_reserved_udp = c->reserved_ports_udp.n,
+				.service_port = TASK_SERVER_PORT };
 
 	if (!netns)
 		return err_set(err, ENOMEM, "allocate path");
@@ -117,7 +131,7 @@ static int restore_roles(struct agent *a, struct err *err)
 	for (size_t i = 0; r >= 0 && i < engine_task_count(a->engine); i++) {
 		const struct task *t = engine_task_at(a->engine, i);
 
-		if (t->role_credentials_id)
+		if (t->role_credentials_id && !has_ended(t))
 			r = role_store_put_pending(a->roles, t->arn, ROLE_TASK,
 						   t->role_credentials_id, err);
 		if (r >= 0 && t->execution_credentials_id)

@@ -78,6 +78,21 @@ static void view_status(void *userdata, struct agent_status *ret)
 	};
 }
 
+static int start_task_server(struct agent *a, struct err *err)
+{
+	struct in_addr addrs[2] = { { htonl(INADDR_LOOPBACK) } };
+	struct metadata_params p = { .loop = a->loop,
+				     .view = &a->view,
+				     .roles = a->roles,
+				     .addrs = addrs,
+				     .n_addrs = 1,
+				     .port = TASK_SERVER_PORT };
+
+	if (a->net)
+		addrs[p.n_addrs++] = net_gateway(a->net);
+	return metadata_new(&p, &a->metadata, err);
+}
+
 int agent_start_servers(struct agent *a, struct err *err)
 {
 	_cleanup_(freep) char *path = path_join("%s/agent.sock", a->config->run_dir);
@@ -99,7 +114,9 @@ int agent_start_servers(struct agent *a, struct err *err)
 	else if (a->net)
 		addrs[i.n_addrs++] = net_gateway(a->net);
 	r = control_new(&c, &a->control, err);
-	return r < 0 ? r : introspection_new(&i, &a->introspection, err);
+	if (r >= 0)
+		r = introspection_new(&i, &a->introspection, err);
+	return r < 0 ? r : start_task_server(a, err);
 }
 
 void agent_init_view(struct agent *a)

@@ -13,6 +13,7 @@ include agent/acs/local.mk
 include agent/ctl/local.mk
 include agent/engine/local.mk
 include agent/http/local.mk
+include agent/metadata/local.mk
 include agent/store/local.mk
 include agent/tcs/local.mk
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controlplane/credentials.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/db.h"
 #include "common/digest.h"
 #include "common/json.h"
+#include "controlplane/sigv4.h"
 #include "controlplane/store.h"
 
 enum { ID_DIGITS = 16, SECRET_DIGITS = 40, TOKEN_DIGITS = 256 };
@@ -16,8 +19,25 @@ const char *credentials_role_type(enum credentials_role role)
 	return role == ROLE_TASK ? "TaskApplication" : "TaskExecution";
 }
 
+/*
+ * Each set of keys stays good until it expires, also after the next one was issued: whoever has
+ * fetched it goes on using it.
+ */
+static int init_keys(struct store *store, struct err *err)
+{
+	return db_exec(store_db(store), err, NULL,
+		       "CREATE TABLE IF NOT EXISTS role_keys(access_key TEXT PRIMARY KEY,"
+		       " task TEXT NOT NULL, secret TEXT NOT NULL, token TEXT NOT NULL,"
+		       " expires_ms INTEGER NOT NULL) WITHOUT ROWID",
+		       "");
+}
+
 int credentials_init(struct store *store, struct err *err)
 {
+	int k = init_keys(store, err);
+
+	if (k < 0)
+		return k;
 	return db_exec(store_db(store), err, NULL,
 		       "CREATE TABLE IF NOT EXISTS role_credentials(task TEXT NOT NULL,"
 		       " role INTEGER NOT NULL, instance TEXT NOT NULL, role_arn TEXT NOT NULL,"
@@ -61,6 +81,17 @@ static json_t *make(const char *id, const char *role_arn, const char *expiration
 	return doc;
 }
 
+static int keep_keys(struct store *store, const char *task_arn, const json_t *doc,
+		     int64_t expires_ms, struct err *err)
+{
+	return db_exec(store_db(store), err, NULL,
+		       "INSERT INTO role_keys(access_key, task, secret, token, expires_ms)"
+		       " VALUES(?, ?, ?, ?, ?)",
+		       "tttti", json_get_string(doc, "accessKeyId", ""), task_arn,
+		       json_get_string(doc, "secretAccessKey", ""),
+		       json_get_string(doc, "sessionToken", ""), expires_ms);
+}
+
 static int issue(struct store *store, const struct credentials_request *r, const char *known_id,
 		 json_t **ret, struct err *err)
 {
@@ -80,6 +111,8 @@ static int issue(struct store *store, const struct credentials_request *r, const
 		    " credentials_id, expires_ms, doc, expiration) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
 		    "titttitt", r->task_arn, (int64_t) r->role, r->instance_arn, r->role_arn,
 		    known_id ? known_id : id, expires_ms, text, expiration);
+	if (k == 0)
+		k = keep_keys(store, r->task_arn, doc, expires_ms, err);
 	if (k < 0)
 		return k;
 	*ret = json_incref(doc);
@@ -150,8 +183,47 @@ int credentials_due(struct store *store, const char *instance_arn, int64_t now_m
 	return 0;
 }
 
+struct key_row {
+	char *text; /* owned: a line of a key file */
+	int64_t expires_ms;
+};
+
+static int on_key(sqlite3_stmt *row, void *userdata, struct err *err)
+{
+	struct key_row *k = userdata;
+
+	if (asprintf(&k->text, "%s %s %s\n", db_text(row, 0), db_text(row, 1), db_text(row, 2)) < 0)
+		k->text = NULL;
+	k->expires_ms = db_int(row, 3);
+	return k->text ? DB_E_DONE : err_set(err, ENOMEM, "read a key");
+}
+
+int credentials_keys(struct store *store, const char *access_key, int64_t now_ms,
+		     struct sigv4_keys **ret, struct err *err)
+{
+	struct key_row row = {};
+	int k = db_query(store_db(store), err, on_key, &row,
+			 "SELECT access_key, secret, token, expires_ms FROM role_keys"
+			 " WHERE access_key = ?",
+			 "t", access_key);
+
+	if (k < 0 || !row.text)
+		return k < 0 ? k : CREDENTIALS_E_UNKNOWN;
+	k = row.expires_ms <= now_ms ? CREDENTIALS_E_EXPIRED : sigv4_keys_parse(row.text, ret, err);
+	explicit_bzero(row.text, strlen(row.text));
+	free(row.text);
+	return k;
+}
+
 int credentials_purge(struct store *store, struct err *err)
 {
+	int k = db_exec(store_db(store), err, NULL,
+			"DELETE FROM role_keys WHERE NOT EXISTS (SELECT 1 FROM tasks"
+			" WHERE arn = role_keys.task AND last <> 'STOPPED')",
+			"");
+
+	if (k < 0)
+		return k;
 	return db_exec(store_db(store), err, NULL,
 		       "DELETE FROM role_credentials WHERE NOT EXISTS (SELECT 1 FROM tasks"
 		       " WHERE arn = role_credentials.task AND last <> 'STOPPED')",
@@ -160,6 +232,10 @@ int credentials_purge(struct store *store, struct err *err)
 
 int credentials_drop(struct store *store, const char *task_arn, struct err *err)
 {
-	return db_exec(store_db(store), err, NULL, "DELETE FROM role_credentials WHERE task = ?",
-		       "t", task_arn);
+	int k = db_exec(store_db(store), err, NULL, "DELETE FROM role_keys WHERE task = ?", "t",
+			task_arn);
+
+	return k < 0 ? k
+		     : db_exec(store_db(store), err, NULL,
+			       "DELETE FROM role_credentials WHERE task = ?", "t", task_arn);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * credentials - the role credentials of tasks, as the local control plane issues them: well-formed
- * and unique, good for nothing outside. They are kept in the store, because the credentialsId of a
- * task must outlive refreshes and restarts: it is part of the URI inside its containers.
+ * and unique, good for requests to this control plane and for nothing outside. They are kept in the
+ * store, because the credentialsId of a task must outlive refreshes and restarts: it is part of the
+ * URI inside its containers.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 
 #include "common/err.h"
 
+struct sigv4_keys;
 struct store;
 
 enum credentials_role { ROLE_TASK, ROLE_EXECUTION };
@@ -35,6 +37,15 @@ struct credentials_request {
  */
 int credentials_get(struct store *store, const struct credentials_request *r, json_t **ret,
 		    struct err *err);
+
+enum { CREDENTIALS_E_UNKNOWN = 1, CREDENTIALS_E_EXPIRED = 2 };
+
+/*
+ * What a request by one of the tasks is verified with: 0 and *ret with that one key. A set that was
+ * issued stays good until it expires or its task ends.
+ */
+int credentials_keys(struct store *store, const char *access_key, int64_t now_ms,
+		     struct sigv4_keys **ret, struct err *err);
 
 /* The agent of @instance_arn acked credentials of this id and expiration. */
 int credentials_acked(struct store *store, const char *instance_arn, const char *credentials_id,

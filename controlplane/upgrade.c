@@ -6,12 +6,14 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/json.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "controlplane/acs.h"
 #include "controlplane/arn.h"
+#include "controlplane/credentials.h"
 #include "controlplane/server.h"
 #include "controlplane/store.h"
 #include "controlplane/tcs.h"
@@ -89,6 +91,33 @@ int wire_collect_headers(struct MHD_Connection *connection, struct sigv4_header 
 	return 0;
 }
 
+/*
+ * By the keys of a task's role, which this control plane made itself, or by those of its settings.
+ * A role's are always checked, also by a server that was given no keys and lets others pass.
+ */
+static int verify(struct controlplane *cp, const struct sigv4_request *r, struct err *err)
+{
+	_cleanup_(sigv4_keys_freep) struct sigv4_keys *role = NULL;
+	_cleanup_(sigv4_auth_done) struct sigv4_auth a = {};
+	const char *header = NULL;
+	int64_t now = clock_real_ms();
+	int k = CREDENTIALS_E_UNKNOWN;
+
+	for (size_t i = 0; i < r->n_headers; i++)
+		if (strcasecmp(r->headers[i].name, "authorization") == 0)
+			header = r->headers[i].value;
+	if (header && sigv4_parse_authorization(header, &a, NULL) == 0)
+		k = credentials_keys(cp->store, a.access_key, now, &role, err);
+	if (k < 0)
+		return k;
+	if (k == CREDENTIALS_E_EXPIRED) {
+		(void) err_set(err, EACCES,
+			       "The security token included in the request is expired");
+		return SIGV4_E_EXPIRED;
+	}
+	return sigv4_verify(role ? role : cp->keys, r, now, err);
+}
+
 int wire_verify(struct controlplane *cp, const struct request *req, struct err *err)
 {
 	_cleanup_(freep) struct sigv4_header *headers = NULL;
@@ -109,7 +138,7 @@ int wire_verify(struct controlplane *cp, const struct request *req, struct err *
 	if (k < 0)
 		return k;
 	r.headers = headers;
-	return sigv4_verify(cp->keys, &r, clock_real_ms(), err);
+	return verify(cp, &r, err);
 }
 
 /* --- what is refused ------------------------------------------------------------------------ */

@@ -25,7 +25,7 @@ apt_build="autoconf automake make gcc pkg-config libcgroup-dev libcurl4-openssl-
 apt_run="runc awscli busybox-static ca-certificates curl docker-registry iproute2 jq mmdebstrap nftables skopeo
 	umoci"
 apt_test="bats clang clang-format libarchive-dev libclang-rt-14-dev libcmocka-dev apache2-utils iputils-ping mandoc
-	openssl procps python3 python3-botocore shellcheck socat sqlite3 strace xz-utils"
+	openssl procps python3 python3-boto3 python3-botocore python3-jsonschema shellcheck socat sqlite3 strace xz-utils"
 
 dnf_build="autoconf automake make gcc glibc-static pkgconf-pkg-config libcgroup-devel
 	libcurl-devel jansson-devel libmicrohttpd-devel nftables-devel libnl3-devel libseccomp-devel sqlite-devel
@@ -33,7 +33,7 @@ dnf_build="autoconf automake make gcc glibc-static pkgconf-pkg-config libcgroup-
 [ ! -e /etc/fedora-release ] || dnf_build="$dnf_build isa-l-devel" # Amazon Linux has none; zlib does as well
 dnf_run="runc awscli2 busybox ca-certificates curl docker-distribution iproute jq nftables skopeo"
 dnf_test="bats clang clang-tools-extra compiler-rt libarchive-devel libcmocka-devel httpd-tools iputils mandoc
-	openssl procps-ng python3 python3-botocore ShellCheck socat sqlite strace xz"
+	openssl procps-ng python3 python3-boto3 python3-botocore python3-jsonschema ShellCheck socat sqlite strace xz"
 
 groups=() dry_run=
 while [ $# -gt 0 ]; do

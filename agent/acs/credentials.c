@@ -82,12 +82,20 @@ static struct role_credentials *find(const struct role_store *s, const char *id)
 	return NULL;
 }
 
+/* An id stands for one role of one task, whatever comes later. */
+static bool is_another(const struct role_credentials *known, const struct role_credentials *r)
+{
+	return known->type != r->type || strcmp(known->task_arn, r->task_arn) != 0;
+}
+
 /* Takes @r over. */
 static int insert(struct role_store *s, struct role_credentials *r, struct err *err)
 {
 	struct role_credentials *known = find(s, r->id), *p;
 	size_t n = MAX(s->allocated * 2, 8);
 
+	if (known && is_another(known, r))
+		return err_set(err, EPROTO, "credentialsId: it is that of another task or role");
 	if (!known && s->n == s->allocated) {
 		p = s->n < ROLES_MAX ? calloc(n, sizeof(*p)) : NULL;
 		if (!p)

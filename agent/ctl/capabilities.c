@@ -41,6 +41,16 @@ static bool health_checks(const struct config *c)
 	return !c->health_check_disabled;
 }
 
+static bool task_roles(const struct config *c)
+{
+	return c->task_iam_role;
+}
+
+static bool task_roles_in_host_mode(const struct config *c)
+{
+	return c->task_iam_role_host;
+}
+
 static bool json_file(const struct config *c)
 {
 	return strv_contains(c->logging_drivers, "json-file");
@@ -95,6 +105,8 @@ static const struct {
 	{ A "logging-driver.none", no_logs },
 	{ A "selinux", selinux },
 	{ A "apparmor", apparmor },
+	{ A "task-iam-role", task_roles },
+	{ A "task-iam-role-network-host", task_roles_in_host_mode },
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
 	{ A "ecr-auth", always },

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/engine/endpoints.h"
 #include "agent/engine/health.h"
 #include "agent/engine/gpus.h"
 #include "agent/engine/holder.h"
@@ -116,7 +117,7 @@ static int merge_env(const struct container *c, const struct image *image, struc
 		k = env_set(&b->env, c->environment[i].key, c->environment[i].value);
 	if (k == 0 && gpus)
 		k = env_set(&b->env, "NVIDIA_VISIBLE_DEVICES", gpus);
-	return k;
+	return k == 0 ? endpoints_add(c, c->run->engine->config->region, &b->env) : k;
 }
 
 static const char *first_text(const char *a, const char *b, const char *fallback)

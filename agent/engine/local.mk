@@ -48,6 +48,7 @@ engine_sources = \
 	agent/engine/pulls.c \
 	agent/engine/rebuild.c \
 	agent/engine/rebuild.h \
+	agent/engine/endpoints.c agent/engine/endpoints.h \
 	agent/engine/reconcile.c \
 	agent/engine/reconcile.h \
 	agent/engine/registry-auth.c \

@@ -39,7 +39,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
 	{ PAYLOAD_TASK, "proxyConfiguration", NULL },
 	{ PAYLOAD_TASK, "attachments", NULL },
-	{ PAYLOAD_TASK, "roleCredentials", NULL },
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
 
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },

@@ -212,7 +212,7 @@ static void answer_events(struct control *c, bool follow, struct http_reply *r)
 	r->stream_userdata = c->events;
 }
 
-static void on_call(void *userdata, const struct http_call *call, struct http_reply *r)
+static void on_call(void *userdata, struct http_call *call, struct http_reply *r)
 {
 	struct control *c = userdata;
 	const char *follow = http_call_query(call, "follow");

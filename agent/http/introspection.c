@@ -1,32 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/http/introspection.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "common/backoff.h"
+#include "agent/http/listener.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/macro.h"
 
 enum { ADDRS_MAX = 4, PREFIX_MAX = 12 };
 
-struct listener {
-	struct introspection *owner;
-	struct in_addr addr;
-	struct http_server *server; /* owned; NULL while the port is not ours */
-	sd_event_source *retry;     /* owned */
-	struct backoff backoff;
-	bool told;
-};
-
 struct introspection {
-	sd_event *loop;
 	const struct agent_view *view;
-	uint16_t port;
-	struct listener listeners[ADDRS_MAX];
-	size_t n_listeners;
+	struct listener *listeners[ADDRS_MAX]; /* owned */
+	size_t n;
 };
 
 /* ---- answers ---- */
@@ -189,7 +175,7 @@ void introspection_answer(const struct agent_view *v, const char *method, const 
 				   "\"/license\"]}"));
 }
 
-static void on_call(void *userdata, const struct http_call *c, struct http_reply *r)
+static void on_call(void *userdata, struct http_call *c, struct http_reply *r)
 {
 	const struct introspection *i = userdata;
 
@@ -199,26 +185,11 @@ static void on_call(void *userdata, const struct http_call *c, struct http_reply
 
 /* ---- listening ---- */
 
-static int open_port(struct in_addr addr, uint16_t port, struct err *err)
+int introspection_new(const struct introspection_params *p, struct introspection **ret,
+		      struct err *err)
 {
-	_cleanup_(closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_port = htons(port),
-				  .sin_addr = addr };
-	char text[INET_ADDRSTRLEN] = "";
-	const int one = 1;
-
-	(void) inet_ntop(AF_INET, &addr, text, sizeof(text));
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0 || listen(fd, 64) < 0)
-		return err_set_errno(err, errno, "listen on %s:%u", text, port);
-	return TAKE_FD(fd);
-}
-
-static int try_listen(struct listener *l, struct err *err)
-{
-	struct introspection *i = l->owner;
-	struct http_server_params p = { .loop = i->loop,
+	_cleanup_(introspection_freep) struct introspection *i = calloc(1, sizeof(*i));
+	struct http_server_params s = { .loop = p->loop,
 					.what = "introspection port",
 					.timeout_s = 10,
 					.patience_ms = 20000,
@@ -227,60 +198,12 @@ static int try_listen(struct listener *l, struct err *err)
 					.handler = on_call,
 					.userdata = i };
 
-	p.listen_fd = open_port(l->addr, i->port, err);
-	if (p.listen_fd < 0)
-		return p.listen_fd;
-	return http_server_new(&p, &l->server, err);
-}
-
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	_cleanup_(err_done) struct err err = {};
-	struct listener *l = userdata;
-	int64_t delay_ms;
-
-	(void) usec;
-	if (try_listen(l, &err) >= 0) {
-		if (l->told)
-			log_info("The introspection port %u is ours now", l->owner->port);
-		return 0;
-	}
-	delay_ms = backoff_next_ms(&l->backoff);
-	if (!l->told)
-		log_warn("Failed to serve introspection, going on without and trying again: %s",
-			 err_text(&err));
-	l->told = true;
-	(void) sd_event_source_set_time_relative(source, (uint64_t) (delay_ms * USEC_PER_MSEC));
-	(void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	return 0;
-}
-
-int introspection_new(const struct introspection_params *p, struct introspection **ret,
-		      struct err *err)
-{
-	_cleanup_(introspection_freep) struct introspection *i = calloc(1, sizeof(*i));
-	int r;
-
 	if (!i)
 		return err_set(err, ENOMEM, "allocate introspection");
-	i->loop = p->loop;
 	i->view = p->view;
-	i->port = p->port;
-	for (size_t n = 0; n < MIN(p->n_addrs, (size_t) ADDRS_MAX); n++) {
-		struct listener *l = &i->listeners[i->n_listeners++];
-
-		*l = (struct listener){
-			.owner = i,
-			.addr = p->addrs[n],
-			.backoff = { .min_ms = 1000, .max_ms = 30000, .jitter = 0.2, .factor = 2 }
-		};
-		/* The first try is made from the loop too: registration does not wait for it. */
-		r = sd_event_add_time_relative(p->loop, &l->retry, CLOCK_MONOTONIC, 0, 0, on_retry,
-					       l);
-		if (r < 0)
-			return err_set_errno(err, -r, "prepare the introspection port");
-		(void) sd_event_source_set_description(l->retry, "introspection port");
-	}
+	for (; i->n < MIN(p->n_addrs, (size_t) ADDRS_MAX); i->n++)
+		if (listener_new(&s, p->addrs[i->n], p->port, &i->listeners[i->n], err) < 0)
+			return -err->code;
 	*ret = TAKE_PTR(i);
 	return 0;
 }
@@ -289,10 +212,8 @@ struct introspection *introspection_free(struct introspection *i)
 {
 	if (!i)
 		return NULL;
-	for (size_t n = 0; n < i->n_listeners; n++) {
-		sd_event_source_disable_unref(i->listeners[n].retry);
-		http_server_free(i->listeners[n].server);
-	}
+	for (size_t n = 0; n < i->n; n++)
+		listener_free(i->listeners[n]);
 	free(i);
 	return NULL;
 }

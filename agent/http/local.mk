@@ -4,6 +4,7 @@ libagent_a_SOURCES += \
 	agent/http/events.c agent/http/events.h \
 	agent/http/introspection.c agent/http/introspection.h \
 	agent/http/license.c \
+	agent/http/listener.c agent/http/listener.h \
 	agent/http/metrics-page.c \
 	agent/http/server.c agent/http/server.h \
 	agent/http/tasks-json.c agent/http/tasks-json.h \

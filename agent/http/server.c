@@ -36,7 +36,7 @@ struct http_call {
 	struct MHD_Connection *connection;
 	const char *method, *path;
 	struct buf body;
-	bool begun;
+	bool finished; /* an answer that was left for later is there */
 	struct http_reply reply;
 	struct http_call *next_stream; /* while suspended */
 	bool suspended;
@@ -61,6 +61,22 @@ const char *http_call_body(const struct http_call *c, size_t *ret_len)
 {
 	*ret_len = c->body.len;
 	return buf_str(&c->body);
+}
+
+const char *http_call_header(const struct http_call *c, const char *name)
+{
+	return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+bool http_call_peer(const struct http_call *c, struct sockaddr_in *ret)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	if (!info || !info->client_addr || info->client_addr->sa_family != AF_INET)
+		return false;
+	memcpy(ret, info->client_addr, sizeof(*ret));
+	return true;
 }
 
 /* ---- streams ---- */
@@ -109,6 +125,20 @@ static void forget_stream(struct http_call *c)
 
 /* ---- requests ---- */
 
+static void add_headers(struct MHD_Response *r, char *lines)
+{
+	char *rest = lines;
+
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		char *value = strstr(line, ": ");
+
+		if (!value)
+			continue;
+		*value = '\0';
+		(void) MHD_add_response_header(r, line, value + 2);
+	}
+}
+
 static enum MHD_Result send_reply(struct http_call *c)
 {
 	struct MHD_Response *r;
@@ -125,6 +155,7 @@ static enum MHD_Result send_reply(struct http_call *c)
 	if (!r)
 		return MHD_NO;
 	(void) MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->reply.content_type);
+	add_headers(r, c->reply.headers);
 	k = MHD_queue_response(c->connection, c->reply.status, r);
 	MHD_destroy_response(r);
 	return k;
@@ -169,11 +200,24 @@ static enum MHD_Result answer(struct http_call *c)
 		refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is too large\n");
 	else
 		c->server->handler(c->server->userdata, c, &c->reply);
+	if (c->reply.later) {
+		MHD_suspend_connection(c->connection);
+		return MHD_YES;
+	}
 	if (peer_of(c))
 		peer_of(c)->streams = c->reply.stream != NULL;
 	if (!c->reply.body && !c->reply.stream)
 		c->reply.status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 	return send_reply(c);
+}
+
+void http_call_finish(struct http_call *c, struct http_reply *r)
+{
+	c->reply = *r;
+	*r = (struct http_reply){};
+	c->reply.later = false;
+	c->finished = true;
+	MHD_resume_connection(c->connection);
 }
 
 /* Called first with the headers, then for each piece of the body, then once more at its end. */
@@ -201,7 +245,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	}
 	c->method = method;
 	c->path = path;
-	return answer(c);
+	/* It comes back when the connection goes on. */
+	return c->finished ? send_reply(c) : answer(c);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **state,
@@ -216,7 +261,10 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
 		peer_of(c)->since_ms = clock_mono_ms();
 	forget_stream(c);
 	buf_done(&c->body);
+	if (c->reply.secret && c->reply.body)
+		explicit_bzero(c->reply.body, strlen(c->reply.body));
 	free(c->reply.body);
+	free(c->reply.headers);
 	free(c);
 	*state = NULL;
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,10 @@ const char *http_call_path(const struct http_call *c); /* decoded, without the q
 /* The value of a query parameter; NULL: not there. */
 const char *http_call_query(const struct http_call *c, const char *name);
 const char *http_call_body(const struct http_call *c, size_t *ret_len);
+/* The value of a header; NULL: not there. */
+const char *http_call_header(const struct http_call *c, const char *name);
+/* Who asks; false: not over IPv4. */
+bool http_call_peer(const struct http_call *c, struct sockaddr_in *ret);
 
 /* Feeds an answer without end: copies at most @max bytes that follow *cursor, 0: none yet. */
 typedef size_t (*http_stream_fn)(void *userdata, uint64_t *cursor, char *buf, size_t max);
@@ -33,12 +38,22 @@ struct http_reply {
 	unsigned status;          /* 200 unless set */
 	const char *content_type; /* static text; "application/json" unless set */
 	char *body;               /* owned: free()d when sent. NULL: a 500 without a body */
+	bool secret;              /* the body is wiped when sent */
+	bool later;               /* nothing of this yet: http_call_finish() follows */
+	char *headers;            /* owned: more of them, "Name: value\n" each; NULL: none */
 	http_stream_fn stream;    /* instead of the body; see http_server_wake() */
 	void *stream_userdata;
 	uint64_t stream_cursor; /* where it starts */
 };
 
-typedef void (*http_handler_fn)(void *userdata, const struct http_call *c, struct http_reply *r);
+/* Call and reply are the handler's until it returns, with ->later until http_call_finish(). */
+typedef void (*http_handler_fn)(void *userdata, struct http_call *c, struct http_reply *r);
+
+/*
+ * The answer to a call that was left for later; what @r owns is taken over. Once for each such
+ * call, before the server is freed.
+ */
+void http_call_finish(struct http_call *c, struct http_reply *r);
 
 struct http_server_params {
 	sd_event *loop;

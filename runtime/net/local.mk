@@ -5,7 +5,7 @@ libruntime_a_SOURCES += \
 	runtime/net/link.h runtime/net/net.c runtime/net/net.h runtime/net/netns.c runtime/net/netns.h \
 	runtime/net/nft.c runtime/net/nft.h runtime/net/nftelem.c \
 	runtime/net/nftelem.h runtime/net/ports.c runtime/net/porttab.c \
-	runtime/net/porttab.h runtime/net/published.c runtime/net/published.h \
-	runtime/net/resolvconf.c runtime/net/resolvconf.h runtime/net/rtnl.c \
+	runtime/net/porttab.h runtime/net/published.c runtime/net/published.h runtime/net/redirect.c \
+	runtime/net/redirect.h runtime/net/resolvconf.c runtime/net/resolvconf.h runtime/net/rtnl.c \
 	runtime/net/rtnl.h runtime/net/sysctl.c runtime/net/sysctl.h
 libruntime_a_SOURCES += runtime/net/portpool.c runtime/net/portpool.h

@@ -12,6 +12,7 @@
 #include "runtime/net/internal.h"
 #include "runtime/net/link.h"
 #include "runtime/net/netns.h"
+#include "runtime/net/redirect.h"
 #include "runtime/net/rtnl.h"
 #include "runtime/net/sysctl.h"
 
@@ -84,6 +85,8 @@ static int set_up_kernel(struct net *n, struct err *err)
 		return n->bridge_index;
 	/* The rules stand before the bridge can carry anything to 127.0.0.0/8. */
 	k = set_up_table(n, err);
+	if (k == 0 && n->nft_params.service_port)
+		k = redirect_route(n->rtnl, err);
 	if (k < 0)
 		return k;
 	return set_sysctls(n->bridge, err);
@@ -113,6 +116,7 @@ static int take_params(struct net *n, const struct net_params *p, struct err *er
 		.subnet = p->subnet,
 		.prefix_len = p->prefix_len,
 		.allow_imds = p->allow_imds,
+		.service_port = p->service_port,
 	};
 	return 0;
 }

@@ -27,6 +27,7 @@ struct net_params {
 	const uint16_t *reserved_tcp, *reserved_udp; /* never chosen */
 	size_t n_reserved_tcp, n_reserved_udp;
 	bool allow_imds; /* containers may reach the instance metadata service; else it is closed */
+	uint16_t service_port; /* of this host, where 169.254.170.2:80 leads; 0: nowhere */
 };
 
 /*

@@ -6,6 +6,8 @@
 #include <nftables/libnftables.h>
 #include <string.h>
 
+#include "runtime/net/redirect.h"
+
 /*
  * The chains, in the order in which a packet meets them:
  * - raw, before connection tracking: martian loopback (route_localnet on the bridge would let a
@@ -71,6 +73,8 @@ void nft_text_table(struct buf *b, const struct nft_params *p)
 		   br, subnet, p->prefix_len);
 	buf_printf(b, "add rule inet ecs postrouting oifname != \"%s\" ip saddr %s/%d masquerade\n",
 		   br, subnet, p->prefix_len);
+	redirect_text(b, br, (struct in_addr){ htonl(ntohl(p->subnet.s_addr) + 1) },
+		      p->service_port);
 }
 
 void nft_text_add(struct buf *b, const struct nft_element *e, size_t n)

@@ -19,6 +19,7 @@ struct nft_params {
 	struct in_addr subnet; /* network byte order */
 	uint8_t prefix_len;
 	bool allow_imds; /* containers may reach 169.254.169.254 and fd00:ec2::254 */
+	uint16_t service_port; /* where 169.254.170.2:80 leads; 0: nowhere. See redirect.h */
 };
 
 /*

@@ -5,7 +5,9 @@ EXTRA_DIST += \
 	tests/e2e/draining.bats \
 	tests/e2e/health.bats \
 	tests/e2e/helper.bash \
+	tests/e2e/metadata.bats \
 	tests/e2e/quickstart.bats \
+	tests/e2e/role-client.py \
 	tests/e2e/registries.bats \
 	tests/e2e/resilience.bats \
 	tests/e2e/task-definition.bats \

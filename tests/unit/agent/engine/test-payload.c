@@ -303,8 +303,6 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  "elasticNetworkInterfaces: not supported by this build", ENOTSUP },
 		{ ",\"networkMode\":\"awsvpc\"", "",
 		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
-		{ ",\"roleCredentials\":{\"credentialsId\":\"x\"}", "",
-		  "roleCredentials: not supported by this build", ENOTSUP },
 		{ ",\"networkMode\":\"host\"", ",\"links\":[\"a:b\"]",
 		  "containers[0]: links: there are none in network mode host", ENOTSUP },
 		{ ",\"associations\":[{\"name\":\"x\",\"type\":\"elastic-inference\"}]", "",

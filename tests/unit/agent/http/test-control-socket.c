@@ -136,7 +136,7 @@ static void headers_without_end_are_refused(void **state _unused_)
 	assert_non_null(strstr(ask("GET /v1/ps HTTP/1.0\r\n\r\n"), " 200 "));
 }
 
-static void on_any(void *userdata, const struct http_call *c, struct http_reply *r)
+static void on_any(void *userdata, struct http_call *c, struct http_reply *r)
 {
 	(void) userdata, (void) c;
 	r->body = strdup("x");

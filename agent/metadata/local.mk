@@ -1,0 +1,6 @@
+# agent/metadata/: what tasks ask at 169.254.170.2
+libagent_a_SOURCES += \
+	agent/metadata/caller.c agent/metadata/caller.h \
+	agent/metadata/credentials-page.c \
+	agent/metadata/metadata.c agent/metadata/metadata.h \
+	agent/metadata/pages.h

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * metadata - the task server: what containers find at http://169.254.170.2.
+ * Credentials of their roles, from memory. Paths, members, status codes and texts are those of the
+ * reference agent; beyond it, an id is of use to its own task alone (caller.h), and credentials that
+ * have expired are not given out. Everybody else's ids are unknown ids. Loop thread only.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <systemd/sd-event.h>
+
+#include "agent/acs/credentials.h"
+#include "agent/http/server.h"
+#include "agent/http/view.h"
+
+struct metadata;
+
+enum { METADATA_ADDRS_MAX = 4 };
+
+struct metadata_params {
+	sd_event *loop;                /* NULL: nobody is listened to; for tests */
+	const struct agent_view *view; /* kept by address, as roles */
+	const struct role_store *roles;
+	const struct in_addr *addrs; /* to listen on */
+	size_t n_addrs;
+	uint16_t port;
+};
+
+int metadata_new(const struct metadata_params *p, struct metadata **ret, struct err *err);
+struct metadata *metadata_free(struct metadata *m);
+DEFINE_CLEANUP(struct metadata *, metadata_free)
+
+struct metadata_request {
+	const char *method, *path; /* without the query */
+	const char *id;            /* of the query; NULL: none */
+	struct in_addr peer;
+};
+
+/* The answer to one request. */
+void metadata_answer(struct metadata *m, const struct metadata_request *q, struct http_reply *r);
