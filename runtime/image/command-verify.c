@@ -2,7 +2,8 @@
 /*
  * ecs-image verify: every configuration against the image's id, every layer against its digest.
  * The archive of a layer is put together again from its directory and its outline, so the digest
- * covers names, owners, modes and attributes as they were, and contents as they are.
+ * covers names, owners, modes and attributes as they were, and contents as they are. An outline that
+ * has the digest then says what names, owners, modes and attributes have to be.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include "runtime/image/reference.h"
 #include "runtime/image/store.h"
 #include "runtime/unpack/outline.h"
+#include "runtime/unpack/unpack.h"
 
 struct verify {
 	struct image_store *store;
@@ -58,26 +60,33 @@ static int add_bytes(void *userdata, const void *data, size_t len)
 	return EVP_DigestUpdate(s->hash, data, len) == 1 ? 0 : -EIO;
 }
 
-static int sum_layer(struct verify *v, const char *name, char digest[7 + SHA256_HEX_MAX],
-		     struct err *err)
+static int open_layer(struct verify *v, const char *name, int *ret_outline, int *ret_root,
+		      struct err *err)
 {
 	_cleanup_(freep) char *outline = path_join("layers/%s.outline", name);
 	_cleanup_(freep) char *dir = path_join("layers/%s", name);
-	_cleanup_(closep) int fd = -EBADF, root = -EBADF;
+
+	if (!outline || !dir)
+		return err_set(err, ENOMEM, "verify layer");
+	*ret_outline = openat(v->store->fd, outline, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (*ret_outline < 0)
+		return err_set_errno(err, errno == ENOENT ? ENODATA : errno, "open outline");
+	*ret_root = openat(v->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret_root < 0 ? err_set_errno(err, errno, "open layer") : 0;
+}
+
+static int sum_layer(struct verify *v, int outline, int root, char digest[7 + SHA256_HEX_MAX],
+		     struct err *err)
+{
 	struct summing s = { .hash = EVP_MD_CTX_new() };
 	uint8_t md[SHA256_BYTES];
 	char hex[SHA256_HEX_MAX];
 	int k = 0;
 
-	if (!outline || !dir || !s.hash || EVP_DigestInit_ex(s.hash, EVP_sha256(), NULL) != 1)
+	if (!s.hash || EVP_DigestInit_ex(s.hash, EVP_sha256(), NULL) != 1)
 		k = err_set(err, ENOMEM, "verify layer");
-	if (k == 0 && (fd = openat(v->store->fd, outline, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
-		k = err_set_errno(err, errno == ENOENT ? ENODATA : errno, "open outline");
-	if (k == 0 &&
-	    (root = openat(v->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0)
-		k = err_set_errno(err, errno, "open layer");
 	if (k == 0)
-		k = outline_replay(fd, root, add_bytes, &s, err);
+		k = outline_replay(outline, root, add_bytes, &s, err);
 	if (k == 0 && EVP_DigestFinal_ex(s.hash, md, NULL) != 1)
 		k = err_set(err, EIO, "hash layer");
 	EVP_MD_CTX_free(s.hash);
@@ -91,9 +100,12 @@ static int sum_layer(struct verify *v, const char *name, char digest[7 + SHA256_
 static int check_layer(struct verify *v, const char *name, const struct store_layer *layer,
 		       struct err *err)
 {
+	_cleanup_(closep) int outline = -EBADF, root = -EBADF;
 	char digest[7 + SHA256_HEX_MAX];
-	int k = sum_layer(v, name, digest, err);
+	int k = open_layer(v, name, &outline, &root, err);
 
+	if (k == 0)
+		k = sum_layer(v, outline, root, digest, err);
 	if (k == -ENODATA || (k == 0 && !layer->diff_id[0])) {
 		v->unverifiable++;
 		return 0;
@@ -101,7 +113,7 @@ static int check_layer(struct verify *v, const char *name, const struct store_la
 	if (k == 0 && strcmp(digest, layer->diff_id) != 0)
 		k = err_set(err, EBADMSG, "its content has the digest %s, not %s", digest,
 			    layer->diff_id);
-	return k;
+	return k < 0 ? k : unpack_check(v->o->unpacker_program, root, outline, err);
 }
 
 static int has_pinned_image(const char *id, void *userdata, struct err *err)

@@ -16,11 +16,6 @@
 #include "runtime/unpack/inroot.h"
 #include "runtime/unpack/outline.h"
 
-#define OPAQUE_XATTR "trusted.overlay.opaque"
-#define WHITEOUT_PREFIX ".wh."
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
-#define WHITEOUT_META ".wh..wh."
-
 enum {
 	IMPLIED_MAX = 1 << 20,     /* bytes of paths */
 	DIR_TIMES_MAX = 256 << 20, /* bytes of paths and times */
@@ -234,15 +229,20 @@ static int make_room(struct apply *a, bool *ret_whiteout, struct err *err)
 	return 0;
 }
 
+bool apply_takes_xattr(const char *name)
+{
+	return strcmp(name, "security.capability") == 0 || strncmp(name, "user.", 5) == 0 ||
+	       strcmp(name, "system.posix_acl_access") == 0 ||
+	       strcmp(name, "system.posix_acl_default") == 0;
+}
+
 /* Which extended attributes a layer may set. 1: yes, 0: of no meaning here, -EPROTO: never. */
 static int weigh_xattr(const struct apply *a, const struct tar_xattr *x, struct err *err)
 {
 	if (strncmp(x->name, "trusted.", 8) == 0 || strncmp(x->name, "user.overlay.", 13) == 0)
 		return err_set(err, EPROTO, "'%.200s': extended attribute '%.64s' is reserved",
 			       a->path, x->name);
-	return strcmp(x->name, "security.capability") == 0 || strncmp(x->name, "user.", 5) == 0 ||
-	       strcmp(x->name, "system.posix_acl_access") == 0 ||
-	       strcmp(x->name, "system.posix_acl_default") == 0;
+	return apply_takes_xattr(x->name);
 }
 
 static int set_xattrs(const struct apply *a, const struct tar_entry *e, int fd, struct err *err)
@@ -372,7 +372,8 @@ static int apply_file(struct apply *a, const struct tar_entry *e, struct err *er
 
 static int set_opaque(const struct apply *a, int fd, struct err *err)
 {
-	return fsetxattr(fd, OPAQUE_XATTR, "y", 1, 0) < 0 ? fail(a, errno, "make opaque", err) : 0;
+	return fsetxattr(fd, APPLY_OPAQUE_XATTR, "y", 1, 0) < 0 ? fail(a, errno, "make opaque", err)
+								: 0;
 }
 
 /* An explicit entry ends a directory's being implied. */
@@ -535,7 +536,7 @@ static int apply_opaque(struct apply *a, struct err *err)
  */
 static int apply_whiteout(struct apply *a, struct err *err)
 {
-	const char *target = a->name + strlen(WHITEOUT_PREFIX);
+	const char *target = a->name + strlen(APPLY_WHITEOUT);
 	_cleanup_(closep) int fd = -EBADF;
 
 	if (*target == '\0' || strcmp(target, ".") == 0 || strcmp(target, "..") == 0)
@@ -557,10 +558,10 @@ static int apply_entry(struct apply *a, const struct tar_entry *e, struct err *e
 	if (k < 0)
 		return k;
 	if (a->limits->mode == APPLY_LAYER &&
-	    strncmp(a->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0) {
-		if (strcmp(a->name, WHITEOUT_OPAQUE) == 0)
+	    strncmp(a->name, APPLY_WHITEOUT, strlen(APPLY_WHITEOUT)) == 0) {
+		if (strcmp(a->name, APPLY_WHITEOUT_OPAQUE) == 0)
 			return apply_opaque(a, err);
-		if (strncmp(a->name, WHITEOUT_META, strlen(WHITEOUT_META)) == 0)
+		if (strncmp(a->name, APPLY_WHITEOUT_META, strlen(APPLY_WHITEOUT_META)) == 0)
 			return 0; /* book-keeping of aufs */
 		return apply_whiteout(a, err);
 	}

@@ -21,6 +21,11 @@ enum apply_mode {
 		      */
 };
 
+#define APPLY_OPAQUE_XATTR "trusted.overlay.opaque"
+#define APPLY_WHITEOUT ".wh."
+#define APPLY_WHITEOUT_OPAQUE ".wh..wh..opq"
+#define APPLY_WHITEOUT_META ".wh..wh."
+
 struct apply_limits {
 	enum apply_mode mode;
 	uint64_t max_bytes;   /* of file contents */
@@ -45,6 +50,9 @@ void apply_result_done(struct apply_result *r);
  */
 int apply_archive(int root_fd, const struct apply_limits *limits, tar_read_fn read, void *userdata,
 		  struct apply_result *ret, struct err *err);
+
+/* Whether a layer's extended attribute of that name is set; others mean nothing here. */
+bool apply_takes_xattr(const char *name);
 
 /*
  * Cleans a name of an archive into @ret (TAR_PATH_MAX + 1): no leading '/', no "." or "..", no

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "common/fs.h"
+#include "runtime/unpack/check.h"
+#include "runtime/unpack/outline.h"
 #include "runtime/unpack/sandbox.h"
 #include "runtime/unpack/unpack.h"
 
@@ -97,6 +99,27 @@ static _Noreturn void run_applier(const struct unpack_request *req, int dir, int
 	_exit(b.failed);
 }
 
+static ssize_t read_outline(void *userdata, void *buf, size_t len)
+{
+	return outline_read(userdata, buf, len, NULL);
+}
+
+/* "check": is the directory as the outline says? One answer, and no server. */
+static _Noreturn void run_checker(void)
+{
+	_cleanup_(outline_closep) struct outline_reader *outline = NULL;
+	struct err err = {};
+	int root = -EBADF;
+
+	if (sandbox_unshare(&err) < 0 || sandbox_confine(UNPACK_CHECK_DIR_FD, &root, &err) < 0 ||
+	    close(UNPACK_CHECK_DIR_FD) < 0 || sandbox_filter(SANDBOX_LOOK, &err) < 0 ||
+	    outline_open(UNPACK_CHECK_OUTLINE_FD, root, false, &outline, &err) < 0 ||
+	    check_archive(root, read_outline, outline, &err) < 0)
+		answer_error(STDOUT_FILENO, &err);
+	(void) fs_write_all(STDOUT_FILENO, "ok", 2);
+	_exit(0);
+}
+
 static void refuse(const int fds[UNPACK_REQUEST_FDS], int code)
 {
 	char text[64];
@@ -165,13 +188,15 @@ static int receive(struct unpack_request *req, int fds[UNPACK_REQUEST_FDS])
 	return 1;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	_cleanup_(err_done) struct err err = {};
 	struct unpack_request req;
 	int fds[UNPACK_REQUEST_FDS];
 	int failed, warm;
 
+	if (argc == 2 && strcmp(argv[1], "check") == 0)
+		run_checker();
 	/*
 	 * Children are not waited for: their answers tell. A
 	 * closed pipe is an error, not a signal.

@@ -1,6 +1,7 @@
 # runtime/unpack/: the confined process that inflates and unpacks what strangers made
 libruntime_a_SOURCES += \
 	runtime/unpack/apply.c runtime/unpack/apply.h \
+	runtime/unpack/check.c runtime/unpack/check.h \
 	runtime/unpack/gunzip.h \
 	runtime/unpack/inflate.c runtime/unpack/inflate.h \
 	runtime/unpack/inroot.c runtime/unpack/inroot.h \

@@ -132,6 +132,12 @@ static const int file_calls[] = {
 	SCMP_SYS(pread64),    SCMP_SYS(ftruncate),
 };
 
+static const int look_calls[] = {
+	SCMP_SYS(openat),  SCMP_SYS(openat2), SCMP_SYS(readlinkat), SCMP_SYS(newfstatat),
+	SCMP_SYS(fstat),   SCMP_SYS(statx),   SCMP_SYS(fgetxattr),  SCMP_SYS(flistxattr),
+	SCMP_SYS(pread64), SCMP_SYS(lseek),   SCMP_SYS(fcntl),
+};
+
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 {
 	int k = 0;
@@ -182,6 +188,8 @@ int sandbox_filter(enum sandbox_filter which, struct err *err)
 		k = allow_memory(ctx);
 	if (k == 0 && which == SANDBOX_FILES)
 		k = allow(ctx, file_calls, ARRAY_SIZE(file_calls));
+	if (k == 0 && which == SANDBOX_LOOK)
+		k = allow(ctx, look_calls, ARRAY_SIZE(look_calls));
 	if (k == 0)
 		k = seccomp_load(ctx); /* sets no_new_privs */
 	seccomp_release(ctx);

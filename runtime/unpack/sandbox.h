@@ -24,6 +24,7 @@ int sandbox_drop_all(struct err *err);
 enum sandbox_filter {
 	SANDBOX_STREAM, /* read, write and memory: for the inflater */
 	SANDBOX_FILES,  /* and making files beneath the root: for the applier */
+	SANDBOX_LOOK,   /* and looking at them: for the checker */
 };
 
 int sandbox_filter(enum sandbox_filter which, struct err *err);

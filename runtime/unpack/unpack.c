@@ -186,3 +186,33 @@ void unpack_job_done(struct unpack_job *job)
 	buf_done(&job->inflate_answer);
 	buf_done(&job->apply_answer);
 }
+
+int unpack_check(const char *program, int root_fd, int outline_fd, struct err *err)
+{
+	char *argv[] = { (char *) "ecs-unpack", (char *) "check", NULL };
+	_cleanup_(closep) int ours = -EBADF, theirs = -EBADF, pidfd = -EBADF;
+	_cleanup_(buf_done) struct buf answer = { .max_bytes = ANSWER_MAX };
+	siginfo_t si;
+	int fds[2], k;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set_errno(err, errno, "check layer");
+	ours = fds[0];
+	theirs = fds[1];
+	struct spawn_fd given[] = { { theirs, STDOUT_FILENO },
+				    { STDERR_FILENO, STDERR_FILENO },
+				    { root_fd, UNPACK_CHECK_DIR_FD },
+				    { outline_fd, UNPACK_CHECK_OUTLINE_FD } };
+
+	k = spawn(
+		&(struct spawn_params){
+			.path = program, .argv = argv, .fds = given, .n_fds = ARRAY_SIZE(given) },
+		NULL, &pidfd, err);
+	if (k < 0)
+		return k;
+	theirs = safe_close(theirs);
+	take_answer(&ours, &answer);
+	while (waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED) < 0 && errno == EINTR)
+		;
+	return strcmp(buf_str(&answer), "ok") == 0 ? 0 : explain(&answer, err);
+}

@@ -58,6 +58,12 @@ int unpack_job_finish(struct unpack_job *job, struct unpack_result *ret, struct 
 void unpack_job_done(struct unpack_job *job);
 
 /*
+ * Looks whether the directory @root_fd is in all but contents what the outline at @outline_fd says;
+ * in a confined process of its own, and waits for it. Returns 0, -EBADMSG naming what is not.
+ */
+int unpack_check(const char *program, int root_fd, int outline_fd, struct err *err);
+
+/*
  * What goes over the socket to the server, with five
  * descriptors: input, directory, the two answer pipes, outline.
  */
@@ -68,4 +74,9 @@ struct unpack_request {
 	uint64_t max_entries;
 };
 
-enum { UNPACK_REQUEST_FDS = 5, UNPACK_SOCKET_FD = 3 };
+enum {
+	UNPACK_REQUEST_FDS = 5,
+	UNPACK_SOCKET_FD = 3,
+	UNPACK_CHECK_DIR_FD = 3, /* of "ecs-unpack check", which answers on standard output */
+	UNPACK_CHECK_OUTLINE_FD = 4,
+};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Applies an archive to a directory: nothing may appear beside it, and when it went well the
- * outline and the directory together are the archive again.
+ * outline and the directory together are the archive again, and the directory looks as it says.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 
 #include "common/fs.h"
 #include "runtime/unpack/apply.h"
+#include "runtime/unpack/check.h"
 #include "runtime/unpack/outline.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -74,10 +75,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mkdir(root, 0755) == 0)
 		fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && apply_archive(fd, &limits, read_input, &in, &result, &err) == 0) {
-		struct input again = { data, size };
+		struct input again = { data, size }, once_more = again;
 
 		if (fstat(outline, &st) == 0 && st.st_size > 0 &&
 		    (outline_replay(outline, fd, compare, &again, &err) < 0 || again.left > 0))
+			abort();
+		if (check_archive(fd, read_input, &once_more, &err) < 0)
 			abort();
 		apply_result_done(&result);
 	}

@@ -6,7 +6,7 @@
 set -u
 bin=${abs_top_builddir:-.}
 image=$bin/ecs-image
-plan=29
+plan=40
 n=0
 kills=${ECS_KILLS:-25}
 
@@ -56,7 +56,8 @@ make_image() {
 	cp "$(command -v busybox)" $r/bin/busybox && ln $r/bin/busybox $r/bin/sh && ln -s busybox $r/bin/ls
 	chmod 4755 $r/bin/busybox; chown 12:34 $r/opt/a; chmod 1777 $r/opt/a
 	echo gone >$r/etc/gone; echo old >$r/opt/b/old; mkfifo $r/opt/pipe; mknod $r/dev/null c 1 3
-	: >$r/etc/empty; head -c 300000 /dev/urandom >$r/opt/data
+	: >$r/etc/empty; : >$r/etc/noted; python3 -c 'import os; os.setxattr("b/rootfs/etc/noted", "user.note", b"1")'
+	head -c 300000 /dev/urandom >$r/opt/data
 	umoci repack --refresh-bundle --image oci:t b || return
 	rm $r/etc/gone; rm -r $r/opt/b; mkdir $r/opt/b; echo new >$r/opt/b/new
 	umoci repack --refresh-bundle --image oci:t b || return
@@ -104,6 +105,24 @@ run --repair verify; status=$?; rm store/pins/somebody
 run --repair verify; status=$?
 [ $status = 0 ] && [ ! -e "$victim" ] && ! run inspect example.com/web:1; ok "otherwise what is damaged goes" $?
 run --name example.com/web:1 load oci && run verify; ok "and comes back" $?
+change() { # what it is, what is said of it, command that changes it within the layers
+	local layer
+	layer=$(dirname "$(dirname "$(find store/layers -name busybox)")")
+	(cd "$layer" && eval "$3") && run verify; status=$?
+	[ $status = 1 ] && grep -q "$2" out; ok "$1 is found" $?
+	run --repair verify; run --name example.com/web:1 load oci || echo "# $(tail -1 out)"
+}
+change "a changed mode" "'bin/busybox' has the mode 0755, not 4755" 'chmod 755 bin/busybox'
+change "a changed owner" "'opt/a' belongs to 1:34, not to 12:34" 'chown 1 opt/a'
+change "a link that leads elsewhere" "'bin/ls' leads to 'sh', not to 'busybox'" 'ln -sfn sh bin/ls; touch -hd @1 bin/ls'
+change "a lost empty file" "'etc/empty' is missing" 'rm etc/empty'
+change "an empty file that is none" "'etc/empty' has 1 bytes, not 0" 'printf x >etc/empty'
+change "a lost attribute" "'etc/noted' the attribute 'user.note' is missing" 'python3 -c "import os; os.removexattr(\"etc/noted\", \"user.note\")"'
+change "another attribute" "'etc/noted' the attribute 'user.other' is new" 'python3 -c "import os; os.setxattr(\"etc/noted\", \"user.other\", b\"1\")"'
+change "a device in place of a file" "'etc/empty' is a device, not a file" 'rm etc/empty; mknod etc/empty c 1 3'
+change "a hard link that is a copy" "is no longer the same file as" 'cp -p bin/sh x && mv x bin/sh'
+change "a file that was added" "'etc' was changed at" ': >etc/added'
+run verify; ok "each is mended" $?
 rm "$(find store/layers -name data)"; run verify; status=$?
 [ $status = 1 ] && grep -q 'opt/data.* is missing' out; ok "a lost file is named" $?
 run --repair verify; run --name example.com/web:1 load oci

@@ -17,6 +17,7 @@
 
 #include "common/fs.h"
 #include "runtime/unpack/apply.h"
+#include "runtime/unpack/check.h"
 #include "runtime/unpack/outline.h"
 
 struct fixture {
@@ -106,6 +107,14 @@ static int replay(struct fixture *f)
 	return k == 0 && read(f->archive_fd, &more, 1) != 0 ? -ENODATA : k;
 }
 
+/* Whether the directory looks as the archive says. */
+static int check(struct fixture *f)
+{
+	err_done(&f->err);
+	assert_int_equal(lseek(f->archive_fd, 0, SEEK_SET), 0);
+	return check_archive(f->root_fd, read_archive, f, &f->err);
+}
+
 /* Unpacks a.tar into a fresh "root". */
 static void unpack(struct fixture *f)
 {
@@ -119,6 +128,8 @@ static void unpack(struct fixture *f)
 	limits.outline_fd = f->outline_fd;
 	assert_true(f->root_fd >= 0 && f->archive_fd >= 0 && f->outline_fd > 0);
 	if (apply_archive(f->root_fd, &limits, read_archive, f, &f->result, &f->err) < 0)
+		fail_msg("%s", err_text(&f->err));
+	if (check(f) < 0)
 		fail_msg("%s", err_text(&f->err));
 }
 
@@ -210,6 +221,40 @@ static void what_was_replaced_is_put_back(void **state)
 	assert_int_equal(replay(f), -EILSEQ);
 }
 
+/* Entries that others replaced are not looked for; the last ones are. */
+static void what_replaces_is_what_is_checked(void **state)
+{
+	static const struct {
+		const char *change, *complaint;
+	} cases[] = {
+		{ "chmod 600 root/f", "'f' has the mode 0600, not 0644" },
+		{ "rm root/d/g", "'d/g' is missing" },
+		{ "touch -hd @5 root/s", "'s' was changed at 5, not at 7" },
+		{ "rm root/gone && touch root/gone",
+		  NULL }, /* something is there, as if replaced */
+		{ "rm root/gone", "'gone' is hidden no longer" },
+		{ "rm root/h && cp -p root/f root/h", "'h' is no longer the same file as 'f'" },
+	};
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	run(f,
+	    "umask 022 && mkdir -p in/d/e && echo 1 >in/d/e/x && echo 2 >in/f && echo 3 >in/s && "
+	    "ln in/d/e/x in/l && mkdir in/h && echo 9 >in/h/inner && touch in/.wh.gone && "
+	    "tar -C in -cf a.tar d f s l h .wh.gone && rm -r in/d in/s in/h && ln -s f in/s && "
+	    "touch -hd @7 in/s && ln in/f in/h && tar -C in -rf a.tar f s h && echo d >in/d && "
+	    "tar -C in -rf a.tar d && rm in/d && mkdir in/d && echo g >in/d/g && "
+	    "tar -C in -rf a.tar d");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unpack(f);
+		run(f, cases[i].change);
+		assert_int_equal(check(f), cases[i].complaint ? -EBADMSG : 0);
+		if (cases[i].complaint)
+			assert_string_equal(err_text(&f->err), cases[i].complaint);
+	}
+}
+
 /* One file, replaced by way of a thousand links, would be kept a thousand times. */
 static void keeping_has_an_end(void **state)
 {
@@ -256,8 +301,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(every_form_of_sparse_files_is_made), T(a_filled_hole_is_noticed),
-		T(what_was_replaced_is_put_back),      T(keeping_has_an_end),
+		T(what_replaces_is_what_is_checked),
+		T(every_form_of_sparse_files_is_made),
+		T(a_filled_hole_is_noticed),
+		T(what_was_replaced_is_put_back),
+		T(keeping_has_an_end),
 		T(damaged_outlines_are_refused),
 	};
 
