@@ -235,6 +235,17 @@ static int set_up_transport(struct agent *a, struct err *err)
 
 /* ---- who this host is, then everything that depends on it ---- */
 
+/* What another start may mend is no reason to stay away, whichever step it hits. */
+static int exit_code_of(int error, int otherwise)
+{
+	static const int passing[] = { ENOSPC, EDQUOT, EAGAIN, ENOMEM, EBUSY };
+
+	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
+		if (error == -passing[i])
+			return EXIT_RETRY;
+	return otherwise;
+}
+
 static const struct {
 	int (*up)(struct agent *a, struct err *err);
 	int exit_code;
@@ -259,7 +270,7 @@ static void go_on(struct agent *a)
 
 		if (r < 0) {
 			log_error("Failed to start: %s", err_text(&err));
-			agent_stop(a, r == -EAGAIN ? EXIT_RETRY : late_steps[i].exit_code);
+			agent_stop(a, exit_code_of(r, late_steps[i].exit_code));
 			return;
 		}
 	}
@@ -299,7 +310,7 @@ static void on_instance_id(void *userdata, const char *data, size_t len, const s
 	(void) why;
 	if (id && *id && note_instance(a, id, &err) < 0) {
 		log_error("Failed to start: %s", err_text(&err));
-		agent_stop(a, EXIT_TERMINAL);
+		agent_stop(a, exit_code_of(-err.code, EXIT_TERMINAL));
 	} else if (a->config->region)
 		go_on(a);
 	else if (imds_get_identity(a->imds, on_identity, a, &err) < 0)
@@ -373,9 +384,11 @@ int agent_run(struct config *config)
 
 	agent_init(&a, config);
 	for (size_t i = 0; code == EXIT_OK && i < ARRAY_SIZE(steps); i++) {
-		if (steps[i].up(&a, &err) < 0) {
+		int r = steps[i].up(&a, &err);
+
+		if (r < 0) {
 			log_error("Failed to start: %s", err_text(&err));
-			code = steps[i].exit_code;
+			code = exit_code_of(r, steps[i].exit_code);
 		}
 	}
 	if (code == EXIT_OK) {

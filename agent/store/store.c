@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "agent/store/internal.h"
 #include "agent/store/sync.h"
@@ -43,6 +44,9 @@ static const char *const migrations[] = {
 	"ALTER TABLE containers ADD COLUMN restarting INTEGER NOT NULL DEFAULT 0;",
 	NULL
 };
+
+/* Less than the first pages of a new log and its index take. */
+enum { LEAST_ROOM_BYTES = 64 * 1024 };
 
 static int check_row(sqlite3_stmt *row, void *userdata, struct err *err)
 {
@@ -98,6 +102,14 @@ static int set_aside(const char *path, struct err *err)
 	return 0;
 }
 
+/* SQLite knows of an error of the disk only that it is one. */
+static bool is_full(const char *dir)
+{
+	struct statvfs s;
+
+	return statvfs(dir, &s) == 0 && (uint64_t) s.f_bavail * s.f_bsize < LEAST_ROOM_BYTES;
+}
+
 int store_open(const char *dir, struct store **ret, struct err *err)
 {
 	_cleanup_(store_closep) struct store *s = calloc(1, sizeof(*s));
@@ -118,6 +130,8 @@ int store_open(const char *dir, struct store **ret, struct err *err)
 		k = set_aside(path, err);
 		if (k == 0)
 			k = open_checked(path, &s->db, err);
+	} else if (k == -EIO && !in_memory && is_full(dir)) {
+		k = err_set(err, ENOSPC, "no space left in %s: %s", dir, err_text(&first));
 	} else if (k < 0) {
 		k = err_move(err, &first);
 	}

@@ -60,9 +60,13 @@ is_draining() { [ "$(instance_status DRAINING)" = 1 ]; }
 	# What is no notice, or none of the kinds that end the instance, changes nothing.
 	echo '{"action":"rejoice"}' >"$IMDS_DIR/instance-action"
 	[ "$(instance_status ACTIVE)" = 1 ]
+	# The news is refused a few times: the agent goes on saying so.
+	jq -n '{http: {operation: "UpdateContainerInstancesState", status: 400, count: 3}}' |
+		curl -fsS --data-binary @- http://127.0.0.1:8080/local/fault >/dev/null
 	echo '{"action":"terminate","time":"2030-01-01T00:00:00Z"}' >"$IMDS_DIR/new"
 	mv "$IMDS_DIR/new" "$IMDS_DIR/instance-action"
-	lab_wait 20 "the instance to drain" is_draining
+	lab_wait 60 "the instance to drain" is_draining
+	[ "$(grep -c "Failed to set this instance to DRAINING, trying again" "$LAB_DIR/agent.log")" = 3 ]
 	has_status "$arn" RUNNING
 	run lab_aws run-task --cluster lab --task-definition stays
 	[[ $output == *"No Container Instances were found in your cluster."* ]]

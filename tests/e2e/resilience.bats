@@ -160,6 +160,19 @@ kill_agent() { lab_stop agent KILL; }
 	run -0 lab_ecsctl agent ps
 }
 
+@test "a full disk is a reason to start again later, not to stay away" {
+	local env=() full=$LAB_DIR/full
+	mapfile -t env <"$LAB_DIR/agent/env"
+	mkdir "$full"
+	mount -t tmpfs -o size=256k tmpfs "$full"
+	echo 1 >"$full/agent.lock" # an earlier start had room for it
+	run ! dd if=/dev/zero of="$full/ballast" bs=4k
+	run env -i "${env[@]}" "ECS_DATADIR=$full" "ECS_RUN_DIR=$LAB_DIR/full-run" "$LAB_BUILD/ecs-agent"
+	umount "$full"
+	[ "$status" -eq 1 ] # 5 is not restarted by the unit
+	[[ $output == *"Failed to start: database: "*"full"* ]]
+}
+
 @test "the doctor finds and removes what belongs to no task, with and without an agent" {
 	local env=()
 	mkdir -p "$LAB_DIR/agent/run/runc/ghost"

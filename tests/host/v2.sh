@@ -27,9 +27,9 @@ for program in ecs-shim ecs-image ecs-unpack ecs-volume ecs-pause ecs-init "$@";
 	mkdir -p "$payload/$(dirname "$program")"
 	strip -o "$payload/$program" "$build/$program"
 done
-for file in tests/integration/engine/fake-runc.sh; do
+for file in tests/integration/engine/fake-runc.sh tests/unit/metrics/data; do
 	mkdir -p "$payload/$(dirname "$file")"
-	cp "$here/../../$file" "$payload/$file"
+	cp -r "$here/../../$file" "$payload/$file"
 done
 find "$payload" -type f -perm -u+x -exec ldd {} + 2>/dev/null | awk '$3 ~ /^\// { print $3 }' | sort -u |
 	grep -vE '/(libc|libm|libpthread|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$payload/lib/"

@@ -425,8 +425,7 @@ static void is_refused(const char *id)
 		assert_non_null(strstr(t->reason, "no space left for containers in"));
 }
 
-/* However much is left when a container ends: no exit of the agent, and it is told in the end. */
-static void exits_on_a_full_disk_are_told_later(void **state _unused_)
+static char *small_disk(void)
 {
 	char *data = world.config.data_dir;
 
@@ -436,6 +435,24 @@ static void exits_on_a_full_disk_are_told_later(void **state _unused_)
 	assert_int_equal(mount("tmpfs", small, "tmpfs", 0, "size=96m"), 0);
 	world.config.data_dir = small;
 	world_start_agent();
+	return data;
+}
+
+static void usual_disk(char *data)
+{
+	assert_int_equal(end(NULL), 0);
+	world.config.data_dir = data;
+	assert_int_equal(umount(small), 0);
+	assert_int_equal(rmdir(small), 0);
+	free(small);
+	world_start_agent();
+}
+
+/* However much is left when a container ends: no exit of the agent, and it is told in the end. */
+static void exits_on_a_full_disk_are_told_later(void **state _unused_)
+{
+	char *data = small_disk();
+
 	for (int pages = 0; pages <= 32; pages = pages ? pages * 2 : 1) {
 		_cleanup_(freep) char *id = path_join("full%d", pages),
 				      *late = path_join("late%d", pages);
@@ -454,11 +471,30 @@ static void exits_on_a_full_disk_are_told_later(void **state _unused_)
 		assert_true(turn_until(awaited_stopped));
 		assert_int_equal(told_of(arn_of(id)).exit_code, 137);
 	}
-	assert_int_equal(end(NULL), 0);
-	world.config.data_dir = data;
-	assert_int_equal(umount(small), 0);
-	free(small);
+	usual_disk(data);
+}
+
+/* The agent says so and comes back later; what runs goes on, and is taken up then. */
+static void a_start_on_a_full_disk_is_put_off(void **state _unused_)
+{
+	_cleanup_(err_done) struct err err = {};
+	_cleanup_(freep) char *id = NULL;
+	struct store *store = NULL;
+	char *data = small_disk();
+	struct container *c = run_one("patient");
+	uint16_t port = c->bindings[0].host_port;
+	pid_t pid = c->pid;
+
+	id = strdup(c->id);
+	world_end_agent();
+	fill(0);
+	assert_int_equal(store_open(small, &store, &err), -ENOSPC);
+	assert_non_null(strstr(err_text(&err), "space left"));
+	assert_int_equal(kill(pid, 0), 0);
+	make_room();
 	world_start_agent();
+	is_the_same("patient", id, pid, port);
+	usual_disk(data);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, start, end)
@@ -473,6 +509,7 @@ int main(void)
 		T(tasks_of_another_cluster_are_not_ours),
 		T(lost_commits_start_nothing_twice),
 		T(exits_on_a_full_disk_are_told_later),
+		T(a_start_on_a_full_disk_is_put_off),
 	};
 	int failed;
 

@@ -161,7 +161,7 @@ void box_init(struct box *b, const char *script)
 		.log = SHIM_LOG_JSON_FILE,
 		.log_path = b->log_path,
 		.log_max_files = 1,
-		.start_timeout_ms = 20000,
+		.start_timeout_ms = (int) patiently(20000),
 		.cgroups_path = b->cgroups_path,
 		.memory_cgroup_dir = b->memory_dir,
 		.stop_grace_ms = 300,
@@ -199,7 +199,7 @@ int box_start(struct box *b, struct err *err)
 bool box_wait(struct box *b, struct shim_event *ret, int ms)
 {
 	_cleanup_(err_done) struct err err = {};
-	int64_t by = clock_mono_ms() + ms;
+	int64_t by = clock_mono_ms() + patiently(ms);
 
 	while (b->shim && shim_fd(b->shim) >= 0) {
 		struct pollfd p = { .fd = shim_fd(b->shim), .events = POLLIN };
