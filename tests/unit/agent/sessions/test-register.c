@@ -191,6 +191,49 @@ static void the_request_has_what_it_needs(void **state)
 	assert_false(has(b, "rack"));
 }
 
+static const json_t *of_name(const json_t *list, const char *name)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach((json_t *) list, i, o) {
+		if (strcmp(json_get_string(o, "name", ""), name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+/* The GPUs are devices of the platform, and the driver's version is an attribute, for placement. */
+static void gpus_are_registered_where_there_is_support(void **state)
+{
+	char *ids[] = { (char[]){ "GPU-1a" }, (char[]){ "GPU-2b" }, NULL };
+	struct config c = test_config();
+	struct register_input in = {
+		.config = &c, .facts = &facts, .cluster = "web", .client_token = "token"
+	};
+	json_auto_t *without = NULL, *with = NULL, *empty = NULL, *a = NULL, *b = NULL, *d = NULL;
+	_cleanup_(freep) char *text = NULL;
+
+	(void) state;
+	c.gpus = (struct gpu_inventory){ .driver_version = (char[]){ "550.54" }, .ids = ids };
+	assert_int_equal(register_build(&in, &without, &a, NULL), 0);
+	assert_null(json_object_get(without, "platformDevices"));
+	assert_null(of_name(a, "ecs.capability.gpu-driver-version"));
+	c.gpu_support = true;
+	assert_int_equal(register_build(&in, &with, &b, NULL), 0);
+	text = json_to_text(json_object_get(with, "platformDevices"));
+	assert_string_equal(text, "[{\"id\":\"GPU-1a\",\"type\":\"GPU\"},"
+				  "{\"id\":\"GPU-2b\",\"type\":\"GPU\"}]");
+	assert_string_equal(
+		json_get_string(of_name(b, "ecs.capability.gpu-driver-version"), "value", ""),
+		"550.54");
+	assert_non_null(of_name(b, "ecs.capability.nvidia-driver-version.550.54"));
+	c.gpus = (struct gpu_inventory){}; /* support is on, and there is no inventory */
+	assert_int_equal(register_build(&in, &empty, &d, NULL), 0);
+	assert_int_equal(json_array_size(json_object_get(empty, "platformDevices")), 0);
+	assert_null(of_name(d, "ecs.capability.gpu-driver-version"));
+}
+
 static void answers_are_judged_by_table(void **state)
 {
 	static const struct {
@@ -233,6 +276,7 @@ int main(void)
 		cmocka_unit_test(every_attribute_must_come_back),
 		cmocka_unit_test(meminfo_is_read_in_mib),
 		cmocka_unit_test(the_request_has_what_it_needs),
+		cmocka_unit_test(gpus_are_registered_where_there_is_support),
 		cmocka_unit_test(answers_are_judged_by_table),
 	};
 

@@ -69,6 +69,62 @@ static void a_parent_that_was_removed_is_made_again(void **state)
 	assert_int_equal(access(group, F_OK), 0);
 }
 
+/* The kernel took what was written and does something else: a file that keeps nothing stands for it. */
+static void forgets(const char *root, const char *name)
+{
+	_cleanup_(freep) char *file = in_dir(root, name);
+
+	assert_int_equal(symlink("/dev/null", file), 0);
+}
+
+static void a_limit_that_does_not_hold_is_an_error(void **state)
+{
+	const struct cgroup_limits l = { .cpu_quota_usec = 50000,
+					 .cpu_period_usec = 100000,
+					 .memory_bytes = 64 << 20,
+					 .pids = 50 };
+	static const struct {
+		const char *file, *complaint;
+	} cases[] = {
+		{ "memory/ecs/t/memory.limit_in_bytes",
+		  "memory.limit_in_bytes of cgroup '/ecs/t' is , not 67108864" },
+		{ "pids/ecs/t/pids.max", "pids.max of cgroup '/ecs/t' is , not 50" },
+		{ "cpu/ecs/t/cpu.cfs_quota_us",
+		  "cpu.cfs_quota_us of cgroup '/ecs/t' is , not 50000" },
+	};
+	static const char *const files[] = { "memory/ecs/t/memory.limit_in_bytes",
+					     "pids/ecs/t/pids.max", "cpu/ecs/t/cpu.cfs_quota_us",
+					     "cpu/ecs/t/cpu.cfs_period_us" };
+	_cleanup_(freep) char *path = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		_cleanup_(freep) char *dir =
+			path_join("%s/ecs/t", (const char *[]){ "memory", "pids", "cpu" }[i]);
+
+		make(*state, dir);
+	}
+	assert_int_equal(cgroup_setup(*state, "/ecs", NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(err_done) struct err err = {};
+		_cleanup_(freep) char *file = in_dir(*state, cases[i].file);
+
+		for (size_t n = 0; n < ARRAY_SIZE(files); n++)
+			put_file(*state, files[n], "");
+		assert_int_equal(unlink(file), 0);
+		forgets(*state, cases[i].file);
+		assert_int_equal(cgroup_task_create("t", &l, &path, &err), -EIO);
+		assert_string_equal(err_text(&err), cases[i].complaint);
+		assert_null(path);
+		assert_int_equal(unlink(file), 0);
+	}
+	for (size_t n = 0; n < ARRAY_SIZE(files); n++)
+		put_file(*state, files[n], "");
+	assert_int_equal(cgroup_task_create("t", &l, &path, NULL), 0);
+	assert_int_equal(cgroup_read_back("/ecs/t", &l, NULL), 0);
+	put_file(*state, "memory/ecs/t/memory.limit_in_bytes", "67112960\n"); /* a page more */
+	assert_int_equal(cgroup_read_back("/ecs/t", &l, NULL), -EIO);
+}
+
 static void missing_controllers_are_named(void **state)
 {
 	_cleanup_(err_done) struct err err = {};
@@ -167,6 +223,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(v1_has_a_directory_per_controller, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(a_parent_that_was_removed_is_made_again, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(a_limit_that_does_not_hold_is_an_error, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(missing_controllers_are_named, make_dir,
 						remove_dir),
