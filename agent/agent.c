@@ -27,6 +27,8 @@
 #include "common/log.h"
 #include "common/strv.h"
 
+enum { IDENTITY_AGAIN_USEC = 5 * 1000 * 1000 };
+
 void agent_stop(struct agent *a, int code)
 {
 	(void) sd_event_exit(a->loop, code);
@@ -115,7 +117,8 @@ static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo 
 	(void) source;
 	log_info("Ending because of signal %s, containers go on",
 		 si->ssi_signo == SIGINT ? "INT" : "TERM");
-	(void) sd_notify(0, "STOPPING=1\nSTATUS=Ending; containers go on");
+	(void) sd_notify(0, "STOPPING=1");
+	agent_say(a, "Ending; containers go on");
 	agent_stop(a, EXIT_OK);
 	return 0;
 }
@@ -256,13 +259,42 @@ static const struct {
 	{ agent_join_cluster, EXIT_RETRY },
 };
 
+static int find_identity(struct agent *a, struct err *err);
+
+static int on_identity_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	_cleanup_(err_done) struct err err = {};
+	struct agent *a = userdata;
+
+	(void) source, (void) usec;
+	if (find_identity(a, &err) < 0) {
+		log_error("Failed to start: %s", err_text(&err));
+		agent_stop(a, EXIT_RETRY);
+	}
+	return 0;
+}
+
+/* Without saying so each time: the line stays what it is. */
+static void wait_for_identity(struct agent *a)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	if (agent_wait(a, IDENTITY_AGAIN_USEC, on_identity_again, &err) == 0)
+		return;
+	log_error("Failed to start: %s", err_text(&err));
+	agent_stop(a, EXIT_RETRY);
+}
+
 static void go_on(struct agent *a)
 {
 	_cleanup_(err_done) struct err err = {};
 
 	if (!a->config->region) {
-		log_error("Missing required fields: AWSRegion (set AWS_DEFAULT_REGION)");
-		agent_stop(a, EXIT_RETRY);
+		if (!*a->status_line)
+			log_error("Missing required fields: AWSRegion (set AWS_DEFAULT_REGION)");
+		agent_say(a, "Waiting for a region: set AWS_DEFAULT_REGION in "
+			     "/etc/ecs/ecs.config, or give this host instance metadata");
+		wait_for_identity(a);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(late_steps); i++) {
@@ -307,7 +339,14 @@ static void on_instance_id(void *userdata, const char *data, size_t len, const s
 	_cleanup_(err_done) struct err err = {};
 	struct agent *a = userdata;
 
-	(void) why;
+	if (!id && why && why->code != ENOENT && agent_on_ec2("/sys")) {
+		if (!*a->status_line)
+			log_warn("The instance metadata service does not answer yet: %s",
+				 err_text(why));
+		agent_say(a, "Waiting for the instance metadata service: %s", err_text(why));
+		wait_for_identity(a);
+		return;
+	}
 	if (id && *id && note_instance(a, id, &err) < 0) {
 		log_error("Failed to start: %s", err_text(&err));
 		agent_stop(a, exit_code_of(-err.code, EXIT_TERMINAL));
@@ -332,14 +371,16 @@ static const struct {
 	int (*up)(struct agent *a, struct err *err);
 	int exit_code;
 } steps[] = {
-	{ agent_lock_dirs, EXIT_RETRY }, { set_up_state, EXIT_TERMINAL },
-	{ set_up_loop, EXIT_RETRY },     { set_up_transport, EXIT_RETRY },
-	{ find_identity, EXIT_RETRY },
+	{ agent_lock_dirs, EXIT_RETRY },      { set_up_state, EXIT_TERMINAL },
+	{ set_up_loop, EXIT_RETRY },          { set_up_transport, EXIT_RETRY },
+	{ agent_watch_settings, EXIT_RETRY }, { find_identity, EXIT_RETRY },
 };
 
 void agent_tear_down(struct agent *a)
 {
 	a->trim = sd_event_source_disable_unref(a->trim);
+	agent_stop_waiting(a);
+	agent_stop_draining(a);
 	agent_stop_sessions(a);
 	agent_stop_spot(a);
 	a->introspection = introspection_free(a->introspection);

@@ -2,7 +2,8 @@
 /*
  * agent - everything the daemon is made of, and the order in which it comes up and goes.
  * agent.c wires the parts, containers.c has the engine, join.c registers, sessions.c answers the
- * control plane, local.c this host, metering.c samples containers.
+ * control plane, local.c this host, metering.c samples containers, wait.c is patient, drain.c sends
+ * tasks away.
  */
 #pragma once
 
@@ -15,12 +16,15 @@
 #include "agent/http/introspection.h"
 #include "agent/http/view.h"
 #include "agent/metadata/metadata.h"
+#include "common/macro.h"
 #include "runtime/runc/runc.h"
 
 /* As the reference agent's; 169.254.170.2:80 leads there. */
 enum { TASK_SERVER_PORT = 51679 };
 
 enum { EXIT_OK = 0, EXIT_RETRY = 1, EXIT_TERMINAL = 5 };
+/* No exit code: the settings are to be read again. */
+enum { EXIT_RELOAD = 256 };
 
 struct session_clock {
 	bool connected;
@@ -63,10 +67,17 @@ struct agent {
 	char runc_version[RUNC_VERSION_MAX];
 	int64_t started_ms; /* wall clock */
 	int64_t started_mono_ms;
-	bool registered;
+	bool registered, ready;
+	char status_line[256]; /* what systemd and ecsctl were told last */
+	sd_event_source *wait_timer;
+	sd_event_source *settings_timer;
+	uint64_t settings_seen;
+	struct ctl_op *drain_op;
+	sd_event_source *drain_timer;
+	enum drain_wish drain_wish;
 };
 
-/* Runs until a signal or an error ends it. Takes @config. Returns the exit code. */
+/* Runs until a signal or an error ends it. Takes @config. Returns the exit code or EXIT_RELOAD. */
 int agent_run(struct config *config);
 
 /*
@@ -97,6 +108,35 @@ void agent_init_view(struct agent *a);
 int agent_start_servers(struct agent *a, struct err *err);
 /* Registers; sessions and reports begin with the answer. */
 int agent_join_cluster(struct agent *a, struct err *err);
+
+/* ---- wait.c ---- */
+
+/* One line of what goes on, for `systemctl status` and ecsctl. */
+void agent_say(struct agent *a, const char *fmt, ...) _printf_(2, 3);
+/* Tells systemd, once, that the agent is up: it may yet wait for others. */
+void agent_say_ready(struct agent *a);
+/* Calls @again, from the loop, in @usec; the agent counts as up meanwhile. */
+int agent_wait(struct agent *a, uint64_t usec, sd_event_time_handler_t again, struct err *err);
+void agent_stop_waiting(struct agent *a);
+/* Whether this machine is an EC2 instance, by @sys_root ("/sys"). */
+bool agent_on_ec2(const char *sys_root);
+/* Changes whenever one of the files does. */
+uint64_t agent_fingerprint(const char *const *files);
+/* Ends the loop with EXIT_RELOAD when the settings change. */
+int agent_watch_settings(struct agent *a, struct err *err);
+
+/* ---- drain.c ---- */
+
+#define META_DRAINED_BY "drained-by" /* "operator", "shutdown" or "" */
+/*
+ * DRAIN_KEEP and DRAIN_UNDO set this instance DRAINING and ACTIVE; DRAIN_STOP, for a shutdown, sets it
+ * DRAINING until the next registration (unless DRAIN_KEEP came before) and stops all tasks. Goes on by itself. -ENOTCONN before the
+ * registration; DRAIN_STOP stops tasks even then.
+ */
+int agent_drain(struct agent *a, enum drain_wish wish, struct err *err);
+/* After the registration: a host that was drained by its shutdown serves again. */
+int agent_undo_shutdown(struct agent *a, struct err *err);
+void agent_stop_draining(struct agent *a);
 
 /* Takes up what an answer to the registration brought. */
 int agent_start_sessions(struct agent *a, struct err *err);

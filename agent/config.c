@@ -352,8 +352,11 @@ static int load_all(struct loader *l, const struct config_sources *s, struct err
 {
 	int r = 0;
 
-	for (const char *const *f = s->files; r == 0 && f && *f; f++)
+	for (const char *const *f = s->files; r == 0 && f && *f; f++) {
+		if (strv_append(&l->config->files, *f) < 0)
+			return err_set(err, ENOMEM, "allocate configuration");
 		r = load_file(l, *f, err);
+	}
 	for (const struct config_key *k = config_keys; r == 0 && k->key; k++)
 		if (k->type)
 			r = load_key(l, k, err);
@@ -401,6 +404,7 @@ struct config *config_free(struct config *c)
 	for (size_t i = 0; i < c->n_notes; i++)
 		free(c->notes[i].text);
 	free(c->notes);
+	strv_free(c->files);
 	gpu_inventory_done(&c->gpus);
 	free(c);
 	return NULL;

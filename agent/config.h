@@ -119,6 +119,8 @@ struct config {
 	char *libexec_dir;   /* ECS_LIBEXEC_DIR: where ecs-shim and ecs-image are; for uninstalled
 				runs */
 
+	char **files;               /* owned; what was read, also where there was nothing to read */
+	uint64_t files_fingerprint; /* of how they were then; 0 unless the caller sets it */
 	struct config_note *notes; /* owned; what there is to say about the settings, in order */
 	size_t n_notes;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registration with the cluster, and what begins with it. */
 #include <inttypes.h>
-#include <systemd/sd-daemon.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "agent/ctl/ctl.h"
@@ -12,6 +12,8 @@
 #include "aws/call.h"
 #include "common/clock.h"
 #include "common/log.h"
+
+enum { REGISTER_AGAIN_USEC = 10 * 1000 * 1000 };
 
 static int take_registration(struct agent *a, struct err *err)
 {
@@ -36,18 +38,68 @@ static void look_for_runtime(struct agent *a)
 		log_error("No container can be started: %s", err_text(&err));
 }
 
+/* ---- until the cluster takes us ---- */
+
+static int register_now(struct agent *a, struct err *err);
+
+static int on_register_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	_cleanup_(err_done) struct err err = {};
+	struct agent *a = userdata;
+
+	(void) source, (void) usec;
+	if (register_now(a, &err) < 0) {
+		log_error("Failed to register: %s", err_text(&err));
+		agent_stop(a, EXIT_RETRY);
+	}
+	return 0;
+}
+
+static void on_trouble(void *userdata, const struct err *why)
+{
+	struct agent *a = userdata;
+
+	agent_say_ready(a);
+	agent_say(a, "Waiting to register with cluster %s: %s", a->config->cluster, err_text(why));
+}
+
+/* A cluster may be made, and a role be given rights, after the host came up. */
+static bool may_pass(const struct ctl_registration *reg, const struct err *why)
+{
+	return reg->outcome == CTL_REGISTER_FAILED ||
+	       (why && why->msg && strstr(why->msg, "Cluster not found"));
+}
+
+static void not_registered(struct agent *a, const struct ctl_registration *reg,
+			   const struct err *why)
+{
+	_cleanup_(err_done) struct err err = {};
+
+	log_error("Failed to register with cluster '%s': %s", a->config->cluster, err_text(why));
+	if (!may_pass(reg, why)) {
+		agent_say(a, "Failed to register with cluster %s: %s", a->config->cluster,
+			  err_text(why));
+		agent_stop(a, EXIT_TERMINAL);
+		return;
+	}
+	on_trouble(a, why);
+	if (agent_wait(a, REGISTER_AGAIN_USEC, on_register_again, &err) < 0) {
+		log_error("Failed to wait: %s", err_text(&err));
+		agent_stop(a, EXIT_RETRY);
+	}
+}
+
 static void on_registered(void *userdata, const struct ctl_registration *reg, const struct err *why)
 {
 	_cleanup_(err_done) struct err err = {};
 	struct agent *a = userdata;
 
 	if (reg->outcome != CTL_REGISTERED) {
-		log_error("Failed to register with cluster '%s': %s", a->config->cluster,
-			  err_text(why));
-		agent_stop(a, reg->outcome == CTL_REGISTER_TERMINAL ? EXIT_TERMINAL : EXIT_RETRY);
+		not_registered(a, reg, why);
 		return;
 	}
 	a->registered = true;
+	agent_stop_waiting(a);
 	if (take_registration(a, &err) < 0) {
 		log_error("Failed to go on after the registration: %s", err_text(&err));
 		agent_stop(a, EXIT_RETRY);
@@ -55,8 +107,10 @@ static void on_registered(void *userdata, const struct ctl_registration *reg, co
 	}
 	log_info("Registered with cluster '%s' as %s after %" PRId64 " ms", reg->cluster,
 		 reg->container_instance_arn, clock_mono_ms() - a->started_mono_ms);
-	(void) sd_notifyf(0, "READY=1\nSTATUS=Registered with cluster %s as %s", reg->cluster,
-			  reg->container_instance_arn);
+	agent_say(a, "Registered with cluster %s as %s", reg->cluster, reg->container_instance_arn);
+	agent_say_ready(a);
+	if (agent_undo_shutdown(a, &err) < 0)
+		log_warn("Failed to set this instance to ACTIVE: %s", err_text(&err));
 	look_for_runtime(a);
 	if (!a->trim && trim_start(a->loop, &a->trim, &err) < 0)
 		log_warn("Going on with the memory of the start: %s", err_text(&err));
@@ -77,10 +131,21 @@ static int make_ecs_client(struct agent *a, struct err *err)
 			: err_set(err, ENOMEM, "allocate endpoint");
 }
 
-int agent_join_cluster(struct agent *a, struct err *err)
+static int register_now(struct agent *a, struct err *err)
 {
 	_cleanup_(freep) char *arn = NULL;
-	struct ctl_params p = { .event = a->loop, .config = a->config, .imds = a->imds };
+	int r = store_get_meta(a->store, META_INSTANCE_ARN, &arn, err);
+
+	return r < 0 ? r : ctl_register(a->ctl, arn, on_registered, a, err);
+}
+
+int agent_join_cluster(struct agent *a, struct err *err)
+{
+	struct ctl_params p = { .event = a->loop,
+				.config = a->config,
+				.imds = a->imds,
+				.on_trouble = on_trouble,
+				.userdata = a };
 	struct outbox_params o = { .event = a->loop,
 				   .source = &engine_outbox_source,
 				   .source_userdata = a->engine };
@@ -92,8 +157,6 @@ int agent_join_cluster(struct agent *a, struct err *err)
 	o.ctl = a->ctl;
 	if (r >= 0)
 		r = outbox_new(&o, &a->outbox, err);
-	if (r >= 0)
-		r = store_get_meta(a->store, META_INSTANCE_ARN, &arn, err);
-	(void) sd_notifyf(0, "STATUS=Registering with cluster %s", a->config->cluster);
-	return r < 0 ? r : ctl_register(a->ctl, arn, on_registered, a, err);
+	agent_say(a, "Registering with cluster %s", a->config->cluster);
+	return r < 0 ? r : register_now(a, err);
 }

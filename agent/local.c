@@ -58,6 +58,11 @@ static json_t *view_doctor(void *userdata, bool repair, struct err *err)
 		       : answer;
 }
 
+static int view_drain(void *userdata, enum drain_wish wish, struct err *err)
+{
+	return agent_drain(userdata, wish, err);
+}
+
 static void view_status(void *userdata, struct agent_status *ret)
 {
 	struct agent *a = userdata;
@@ -67,6 +72,7 @@ static void view_status(void *userdata, struct agent_status *ret)
 	*ret = (struct agent_status){
 		.container_instance_arn = a->registered ? ctl_container_instance_arn(a->ctl) : NULL,
 		.cluster = a->registered ? ctl_cluster(a->ctl) : a->config->cluster,
+		.line = a->status_line,
 		.runc_version = *a->runc_version ? a->runc_version : NULL,
 		.sessions = { { "acs", a->acs_clock.connected,
 				session_clock_down_ms(&a->acs_clock, now) },
@@ -131,6 +137,7 @@ void agent_init_view(struct agent *a)
 				       .log_path = view_log_path,
 				       .mounts = view_mounts,
 				       .stop_task = view_stop_task,
+				       .drain = view_drain,
 				       .status = view_status,
 				       .refresh_samples = agent_refresh_samples };
 }

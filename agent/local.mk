@@ -22,6 +22,7 @@ sbin_PROGRAMS += ecs-agent
 ecs_agent_SOURCES = \
 	agent/agent.c agent/agent.h \
 	agent/containers.c \
+	agent/drain.c \
 	agent/doctor.c \
 	agent/join.c \
 	agent/local.c \
@@ -29,5 +30,6 @@ ecs_agent_SOURCES = \
 	agent/metering.c \
 	agent/sessions.c \
 	agent/spot.c \
-	agent/trim.c agent/trim.h
+	agent/trim.c agent/trim.h \
+	agent/wait.c
 ecs_agent_LDADD = $(AGENT_LIBS)

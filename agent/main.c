@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ecs-agent: the command line, the settings, the log; agent.c is the rest. */
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,10 @@
 
 extern char **environ;
 
+/* As we were started: settings are exported over it, and must not outlive a change of them. */
+static char **environment; /* owned */
+static char **arguments;   /* borrowed */
+
 static int load_config(const struct options *o, struct config **ret, struct err *err)
 {
 	static const char *const usual[] = { "/var/lib/ecs/ecs.config", "/etc/ecs/ecs.config",
@@ -22,6 +27,7 @@ static int load_config(const struct options *o, struct config **ret, struct err 
 	const char *const named[] = { o->config_file, NULL };
 	struct config_sources s = { .files = o->config_file ? named : usual, .environ = environ };
 	_cleanup_(config_freep) struct config *c = NULL;
+	uint64_t fingerprint = agent_fingerprint(s.files); /* before: what changes later is seen */
 	int r;
 
 	if (o->config_file && access(o->config_file, R_OK) < 0)
@@ -37,6 +43,7 @@ static int load_config(const struct options *o, struct config **ret, struct err 
 		r = log_level_parse(o->log_level_stream, &c->log_level, err);
 	if (r < 0)
 		return r;
+	c->files_fingerprint = fingerprint;
 	c->tls_insecure |= o->insecure;
 	c->imds_disabled |= o->blackhole_imds;
 	*ret = TAKE_PTR(c);
@@ -84,10 +91,19 @@ static void export_settings(const struct config *c)
 			log_warn("Failed to export %s", all[i].name);
 }
 
+/* Another program of the same process: systemd goes on watching it. */
+static int start_anew(void)
+{
+	(void) execve("/proc/self/exe", arguments, environment);
+	log_error("Failed to start anew: %s", strerror(errno));
+	return EXIT_RETRY;
+}
+
 static int run(struct config *config)
 {
 	_cleanup_(config_freep) struct config *c = config;
 	_cleanup_(err_done) struct err err = {};
+	int code;
 
 	if (open_log(c, &err) < 0) {
 		log_error("Failed to open the log: %s", err_text(&err));
@@ -96,7 +112,8 @@ static int run(struct config *config)
 	log_info("Starting ecs-agent " PACKAGE_VERSION " (" GIT_HASH "), cluster '%s'", c->cluster);
 	config_log_notes(c);
 	export_settings(c);
-	return agent_run(TAKE_PTR(c));
+	code = agent_run(TAKE_PTR(c));
+	return code == EXIT_RELOAD ? start_anew() : code;
 }
 
 /* ---- what is done instead of running ---- */
@@ -174,6 +191,8 @@ int main(int argc, char **argv)
 	struct options o = {};
 	struct config *c = NULL;
 
+	arguments = argv;
+	environment = strv_copy(environ, NULL);
 	trim_configure();
 	(void) umask(0022);
 	if (options_parse(argc, argv, &o, &err) < 0) {

@@ -2,7 +2,6 @@
 /* The two sessions: what the control plane says goes to the engine, what it asks is answered. */
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "agent/acs/acs.h"
 #include "agent/agent.h"
@@ -128,9 +127,9 @@ static void on_connected(void *userdata, bool connected)
 	struct agent *a = userdata;
 
 	note_session(&a->acs_clock, connected, clock_mono_ms());
-	(void) sd_notifyf(0, "STATUS=%s cluster %s as %s",
-			  connected ? "Connected to" : "Not connected (containers go on) to",
-			  ctl_cluster(a->ctl), ctl_container_instance_arn(a->ctl));
+	agent_say(a, "%s cluster %s as %s",
+		  connected ? "Connected to" : "Not connected (containers go on) to",
+		  ctl_cluster(a->ctl), ctl_container_instance_arn(a->ctl));
 }
 
 static void on_heartbeat(void *userdata)

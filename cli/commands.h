@@ -30,6 +30,8 @@ struct command {
 	const char *help; /* options and remarks, whole lines */
 };
 
+int cmd_status(const struct invocation *i);
+int cmd_drain(const struct invocation *i);
 int cmd_ps(const struct invocation *i);
 int cmd_stats(const struct invocation *i);
 int cmd_logs(const struct invocation *i);

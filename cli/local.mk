@@ -8,6 +8,7 @@ libcli_a_SOURCES = \
 	cli/logs.c cli/logs.h \
 	cli/ps.c \
 	cli/stats.c \
+	cli/status.c \
 	cli/table.c cli/table.h \
 	cli/tasks.c \
 	cli/usage.c

@@ -9,6 +9,9 @@
 #include "common/fs.h"
 
 static const struct command commands[] = {
+	{ "status", "[--wait SECONDS]", "tell what the agent does or waits for", cmd_status,
+	  "  --wait SECONDS  until it is registered and connected\n"
+	  "Exit code 1: it is not connected.\n" },
 	{ "ps", "[-a]", "list containers", cmd_ps,
 	  "  -a, --all     those of stopped tasks as well\n" },
 	{ "stats", "[--no-stream]", "show CPU, memory, network and disk of containers", cmd_stats,
@@ -24,6 +27,12 @@ static const struct command commands[] = {
 	{ "stop", "[--wait] TASK...", "stop tasks; the control plane is told", cmd_stop,
 	  "  --wait        return when they have stopped\n"
 	  "A service starts another one: to keep it down, change its desired count.\n" },
+	{ "drain", "[--undo | --stop-tasks [--timeout SECONDS]]", "take no more tasks", cmd_drain,
+	  "  --undo             serve again\n"
+	  "  --stop-tasks       stop those that run as well, and wait until the service knows;\n"
+	  "                     the host serves again when its agent starts anew\n"
+	  "  --timeout SECONDS  wait no longer (default 300)\n"
+	  "A service moves its tasks to other instances; standalone ones stay unless stopped.\n" },
 	{ "events", "[-f]", "print what happened lately, a JSON object per line", cmd_events,
 	  "  -f, --follow  go on\n" },
 	{ "image", "ls|pull|load|rm|inspect ...", "work with the image store", cmd_image,

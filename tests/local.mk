@@ -6,4 +6,5 @@ include tests/integration/local.mk
 include tests/e2e/local.mk
 include tests/bench/local.mk
 include tests/host/local.mk
+include tests/packaging/local.mk
 EXTRA_DIST += tests/run.sh

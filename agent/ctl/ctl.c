@@ -44,6 +44,8 @@ int ctl_new(const struct ctl_params *p, struct ctl **ret, struct err *err)
 	c->config = p->config;
 	c->ecs = p->ecs;
 	c->imds = p->imds;
+	c->on_trouble = p->on_trouble;
+	c->userdata = p->userdata;
 	(void) random_uuid(c->client_token);
 	*ret = TAKE_PTR(c);
 	return 0;

@@ -24,6 +24,9 @@ struct ctl_params {
 	const struct config *config; /* borrowed; outlives the ctl */
 	struct aws_client *ecs;      /* borrowed */
 	struct imds *imds;           /* borrowed; NULL: no identity document */
+	/* What keeps the registration from succeeding, which goes on trying. May be NULL. */
+	void (*on_trouble)(void *userdata, const struct err *why);
+	void *userdata;
 };
 
 int ctl_new(const struct ctl_params *p, struct ctl **ret, struct err *err);

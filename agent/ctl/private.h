@@ -14,6 +14,8 @@ struct ctl {
 	const struct config *config;
 	struct aws_client *ecs;
 	struct imds *imds;
+	void (*on_trouble)(void *userdata, const struct err *why);
+	void *userdata;
 	char client_token[UUID_TEXT_MAX]; /* one per process */
 	char *arn, *cluster, *zone;       /* owned; never NULL */
 	struct registration *registration;

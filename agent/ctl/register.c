@@ -113,6 +113,8 @@ static void retry(struct registration *r, const struct err *why)
 		return;
 	}
 	log_warn("Failed to register, retrying in %lld ms: %s", (long long) delay, err_text(why));
+	if (r->ctl->on_trouble)
+		r->ctl->on_trouble(r->ctl->userdata, why);
 	r->timer = sd_event_source_disable_unref(r->timer);
 	k = sd_event_add_time_relative(r->ctl->event, &r->timer, CLOCK_MONOTONIC,
 				       (uint64_t) delay * USEC_PER_MSEC, 10000, on_retry, r);

@@ -62,6 +62,57 @@ static void answer_version(const struct agent_view *v, struct http_reply *r)
 			      c->libexec_dir));
 }
 
+/* Of the tasks, how many are to run and how many are still to come to their end. */
+static void answer_status(const struct agent_view *v, struct http_reply *r)
+{
+	struct agent_status s;
+	int running = 0, stopping = 0;
+
+	v->status(v->userdata, &s);
+	for (size_t i = 0; i < v->task_count(v->userdata); i++) {
+		const struct task *t = v->task_at(v->userdata, i);
+
+		if (t->known < TASK_STOPPED)
+			*(t->desired < TASK_STOPPED ? &running : &stopping) += 1;
+	}
+	answer_json(r, 200,
+		    json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:i, s:i, s:I, s:I, s:I}", "status",
+			      s.line ? s.line : "", "cluster", s.cluster, "containerInstanceArn",
+			      s.container_instance_arn, "acsConnected", s.sessions[0].connected,
+			      "tcsConnected", s.sessions[1].connected, "tasks", running,
+			      "tasksStopping", stopping, "undelivered",
+			      (json_int_t) s.outbox_pending, "lastMessageMs",
+			      (json_int_t) s.last_acs_message_ms, "startedMs",
+			      (json_int_t) s.started_ms));
+}
+
+static void answer_drain(const struct agent_view *v, const char *method, const char *how,
+			 struct http_reply *r)
+{
+	static const char *const words[] = {
+		[DRAIN_KEEP] = "", [DRAIN_STOP] = "/stop", [DRAIN_UNDO] = "/undo"
+	};
+	_cleanup_(err_done) struct err err = {};
+	size_t wish = 0;
+	int k;
+
+	while (wish < ARRAY_SIZE(words) && strcmp(how, words[wish]) != 0)
+		wish++;
+	if (wish == ARRAY_SIZE(words) || !v->drain) {
+		answer_error(r, 404, "there is nothing at /v1/drain%.64s", how);
+		return;
+	}
+	if (strcmp(method, "POST") != 0) {
+		answer_error(r, 405, "%s is not answered here", method);
+		return;
+	}
+	k = v->drain(v->userdata, (enum drain_wish) wish, &err);
+	if (k < 0)
+		answer_error(r, k == -ENOTCONN ? 409 : 500, "%s", err_text(&err));
+	else
+		answer_json(r, 202, json_object());
+}
+
 static void answer_ps(const struct agent_view *v, struct http_reply *r)
 {
 	json_t *tasks = json_array();
@@ -189,10 +240,14 @@ void control_answer(const struct agent_view *v, const char *method, const char *
 			answer_task(v, method, rest, r);
 	} else if (strcmp(path, "/v1/doctor") == 0)
 		answer_doctor(v, method, r);
+	else if (strncmp(path, "/v1/drain", 9) == 0)
+		answer_drain(v, method, path + 9, r);
 	else if (strcmp(method, "GET") != 0)
 		answer_error(r, 405, "%s is not answered here", method);
 	else if (strcmp(path, "/v1/version") == 0)
 		answer_version(v, r);
+	else if (strcmp(path, "/v1/status") == 0)
+		answer_status(v, r);
 	else if (strcmp(path, "/v1/ps") == 0)
 		answer_ps(v, r);
 	else if (strcmp(path, "/v1/stats") == 0)

@@ -3,6 +3,8 @@
  * control - what ecsctl speaks to: HTTP/1.1 with JSON on <run_dir>/agent.sock, for root (0600, and
  * the peer's uid is checked).
  *   GET  /v1/version                      who runs here, where it keeps its things
+ *   GET  /v1/status                       what goes on, how many tasks, what is not delivered yet
+ *   POST /v1/drain, /v1/drain/stop, /v1/drain/undo   no more tasks; nor those it has; as ever
  *   GET  /v1/ps                           {"tasks": [task …]}
  *   GET  /v1/tasks/ID                     one task; ID is an ARN, an id or the start of one
  *   POST /v1/tasks/ID/stop                wants it STOPPED; answers at once

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view - what the local servers may see of the agent, and the one thing they may ask of it.
+ * view - what the local servers may see of the agent, and what they may ask of it.
  * main.c fills it in; so the servers know neither sessions nor engine and are tested without them.
  */
 #pragma once
@@ -23,6 +23,9 @@ struct agent_counters {
 	struct prom_histogram launch[_LAUNCH_PHASE_MAX]; /* seconds */
 };
 
+/* What becomes of this host: no more tasks; nor those it has, before a shutdown; all as ever. */
+enum drain_wish { DRAIN_KEEP, DRAIN_STOP, DRAIN_UNDO };
+
 struct session_state {
 	const char *name; /* "acs", "tcs" */
 	bool connected;
@@ -32,6 +35,7 @@ struct session_state {
 struct agent_status {
 	const char *container_instance_arn; /* NULL before registration */
 	const char *cluster;
+	const char *line; /* what goes on, in words; "" at first */
 	const char *runc_version;
 	struct session_state sessions[2];
 	size_t outbox_pending;       /* tasks with something undelivered */
@@ -53,6 +57,7 @@ struct agent_view {
 	int (*stop_task)(void *userdata, const char *arn, struct err *err);
 	/* The doctor's answer, a new reference; NULL: with @err. May be NULL itself. */
 	json_t *(*doctor)(void *userdata, bool repair, struct err *err);
+	int (*drain)(void *userdata, enum drain_wish wish, struct err *err); /* may be NULL */
 	void (*status)(void *userdata, struct agent_status *ret);
 	void (*refresh_samples)(
 		void *userdata); /* those that are not of this moment; may be NULL */

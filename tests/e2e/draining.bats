@@ -51,6 +51,7 @@ instance_status() {
 	lab_aws list-container-instances --cluster lab --status "$1" --query 'length(containerInstanceArns)'
 }
 is_draining() { [ "$(instance_status DRAINING)" = 1 ]; }
+is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 
 @test "a notice drains the instance: what runs stays, nothing new comes" {
 	local arn
@@ -86,4 +87,37 @@ is_draining() { [ "$(instance_status DRAINING)" = 1 ]; }
 		>/dev/null
 	arn=$(run_task stays)
 	until_status "$arn" RUNNING
+}
+
+@test "ecsctl drain takes no more tasks and says so; --undo serves again" {
+	lab_ecsctl agent drain
+	lab_wait 60 "the instance to drain" is_draining
+	lab_stop agent
+	lab_resume_agent agent
+	lab_wait 60 "the container instance to connect" lab_instance_connected lab
+	is_draining # who drained it was its operator, so a restart changes nothing
+	lab_ecsctl agent drain --undo
+	lab_wait 60 "the instance to serve again" is_active
+	run lab_ecsctl agent drain --undo --stop-tasks
+	[ "$status" -eq 2 ]
+}
+
+@test "before a shutdown all tasks are stopped properly and reported; the next start serves again" {
+	register_script farewell "trap 'exit 7' TERM; while :; do sleep 0.1; done"
+	arns=()
+	mapfile -t arns < <(run_task farewell --count 2)
+	for arn in "${arns[@]}"; do until_status "$arn" RUNNING; done
+	lab_ecsctl agent drain --stop-tasks --timeout 60
+	# Everything is told when the command returns: nothing is waited for.
+	for arn in "${arns[@]}"; do
+		[ "$(describe "$arn" .lastStatus)" = STOPPED ]
+		[ "$(describe "$arn" '.containers[0].exitCode')" = 7 ]
+		[[ "$(describe "$arn" .stoppedReason)" == *"container instance shuts down"* ]]
+	done
+	[ "$(lab_ecsctl agent status --json | jq '.tasks + .tasksStopping')" = 0 ]
+	lab_wait 60 "the instance to drain" is_draining
+	lab_stop agent
+	lab_resume_agent agent
+	lab_wait 60 "the instance to serve again" is_active
+	lab_ecsctl agent status --wait 60
 }

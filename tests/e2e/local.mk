@@ -3,6 +3,7 @@ EXTRA_DIST += \
 	tests/e2e/aws-double.py \
 	tests/e2e/depends.bats \
 	tests/e2e/draining.bats \
+	tests/e2e/first-boot.bats \
 	tests/e2e/health.bats \
 	tests/e2e/helper.bash \
 	tests/e2e/metadata.bats \
