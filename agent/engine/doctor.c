@@ -184,8 +184,8 @@ static int remove_data_dir(struct engine *e, const char *id, struct err *err)
 
 	if (k < 0)
 		return k;
-	cleanup_discard_dir(e, path);
-	return access(path, F_OK) == 0 ? err_set(err, EBUSY, "'%s' is still there", path) : 0;
+	k = cleanup_discard_dir(e, path);
+	return k < 0 ? err_set(err, -k, "'%s' is still there", path) : 0;
 }
 
 static int note_pin(const char *name, const char *id, void *userdata, struct err *err)

@@ -591,7 +591,7 @@ struct engine *engine_free(struct engine *e)
 	e->cleanup = sd_event_source_disable_unref(e->cleanup);
 	e->retry = sd_event_source_disable_unref(e->retry);
 	e->slots = sd_event_source_disable_unref(e->slots);
-	e->trash_child = sd_event_source_disable_unref(e->trash_child);
+	e->trash_work = sd_event_source_disable_unref(e->trash_work);
 	e->lingering = sd_event_source_disable_unref(e->lingering);
 	while (e->n_tasks > 0)
 		engine_drop_task(e, e->n_tasks - 1);

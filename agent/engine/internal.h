@@ -14,6 +14,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/image-check.h"
 #include "agent/engine/reconcile.h"
+#include "common/backoff.h"
 #include "runtime/image/image.h"
 #include "runtime/image/pull.h"
 #include "runtime/shim/shim.h"
@@ -66,6 +67,7 @@ struct task_run {
 	char *cgroup_path; /* owned: what runc takes as parent */
 	int64_t arrived_mono_ms;
 	int64_t remove_at_ms; /* wall clock; 0: not yet known */
+	int64_t cleanup_again_ms; /* how long ago the last try was, when it failed */
 	struct container_run containers[];
 };
 
@@ -98,10 +100,11 @@ struct engine {
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
 		*init_program,
 		*trash; /* owned */
-	sd_event_source *trash_child;
+	sd_event_source *trash_work; /* the child that empties it, or the timer until the next */
+	struct backoff trash_backoff;
 	sd_event_source *lingering; /* groups of nobody whose processes were killed */
 	int64_t lingering_ms;
-	bool trash_grew; /* while rm was at work */
+	bool trash_grew; /* meanwhile */
 };
 
 /* engine.c */
@@ -210,4 +213,5 @@ void slots_offer(struct engine *e); /* free ones to those who wait, in order of 
 int cleanup_start(struct engine *e, struct err *err);
 void cleanup_schedule(struct engine *e);
 void cleanup_delivered(struct engine *e);
-void cleanup_discard_dir(struct engine *e, const char *dir); /* removed by a child process */
+/* Removed by a child process. < 0: it is still where it was, which was logged. */
+int cleanup_discard_dir(struct engine *e, const char *dir);

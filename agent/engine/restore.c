@@ -315,7 +315,7 @@ static void collect_data_dir(struct engine *e, const char *dir, const char *id)
 		return;
 	(void) rootfs_unmount(path, NULL);
 	if (!c)
-		cleanup_discard_dir(e, path);
+		(void) cleanup_discard_dir(e, path);
 }
 
 static int collect_pin(const char *name, const char *id, void *userdata, struct err *err)

@@ -470,9 +470,9 @@ static bool discard(struct engine *e, const char *name)
 		volumes_unmount_orphan(e, name);
 	if (k != 0)
 		return false;
-	cleanup_discard_dir(e, dir);
+	k = cleanup_discard_dir(e, dir);
 	CRASH_POINT(VOLUME_DISCARDED);
-	if (access(dir, F_OK) == 0)
+	if (k < 0)
 		return false;
 	if (store_delete_volume(e->store, name, &err) < 0) {
 		log_warn("Failed to forget volume '%s', trying again: %s", name, err_text(&err));

@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -617,10 +618,44 @@ static void a_stopped_task_is_cleaned_up_in_time(void **state _unused_)
 	world.config.task_cleanup_wait_ms = 1;
 	assert_int_equal(world_run(ARN("brief"), ",\"command\":[\"true\"]"), 0);
 	assert_non_null(world_wait(ARN("brief"), "STOPPED", PATIENCE_MS));
-	for (int i = 0; i < 100 && engine_find_task(world.engine, ARN("brief")); i++)
+	for (int i = 0; i < 6000 && engine_find_task(world.engine, ARN("brief")); i++)
 		world_turn(10);
 	world.config.task_cleanup_wait_ms = 3600000;
 	assert_null(engine_find_task(world.engine, ARN("brief")));
+}
+
+static size_t layers_left(void)
+{
+	_cleanup_(freep) char *path = path_join("%s/containers", world.config.data_dir);
+	_cleanup_(closedirp) DIR *d = opendir(path);
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static void a_task_is_known_until_its_layer_is_gone(void **state _unused_)
+{
+	_cleanup_(freep) char *trash = path_join("%s/trash", world.config.data_dir);
+	size_t before = layers_left();
+
+	(void) rmdir(trash); /* what was in it is gone since the last test, or this fails below */
+	assert_int_equal(fs_write_file(AT_FDCWD, trash, "", 0, 0600, NULL), 0);
+	world.config.task_cleanup_wait_ms = 1;
+	assert_int_equal(world_run(ARN("kept"), ",\"command\":[\"true\"]"), 0);
+	assert_non_null(world_wait(ARN("kept"), "STOPPED", PATIENCE_MS));
+	world_turn(3000); /* the first try and the second */
+	assert_non_null(engine_find_task(world.engine, ARN("kept")));
+	assert_int_equal(layers_left(), before + 1);
+	assert_int_equal(unlink(trash), 0);
+	for (int i = 0; i < 6000 && engine_find_task(world.engine, ARN("kept")); i++)
+		world_turn(10);
+	world.config.task_cleanup_wait_ms = 3600000;
+	assert_null(engine_find_task(world.engine, ARN("kept")));
+	assert_int_equal(layers_left(), before);
+	assert_int_equal(access(trash, F_OK), 0); /* nobody takes it from under the next one */
 }
 
 static int compare(const void *a, const void *b)
@@ -711,6 +746,7 @@ int main(void)
 		with_agent(a_repeated_payload_changes_nothing),
 		with_agent(a_killed_agent_neither_loses_nor_doubles),
 		with_agent(a_stopped_task_is_cleaned_up_in_time),
+		with_agent(a_task_is_known_until_its_layer_is_gone),
 		with_agent(running_follows_the_payload),
 		with_agent(a_burst_comes_up_whole),
 	};

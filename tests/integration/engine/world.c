@@ -403,13 +403,21 @@ bool world_is_spotless(void)
 
 void world_print_leftovers(void)
 {
-	(void) shell(
-		"{ cd '%s'; ls -d run/*/* data/containers/* data/volumes/* data/trash/* images/pins/* "
-		"/sys/fs/cgroup/*%s/* /sys/fs/cgroup%s/*/ 2>/dev/null; grep '%s/data' "
-		"/proc/self/mountinfo; nft list table inet ecs | grep elements; ps -eo "
-		"pid,ppid,stat,etimes,args | grep -F '%s' | grep -v grep; } | sed 's/^/# left: /'",
-		world.top, world.config.cgroup_parent, world.config.cgroup_parent, world.top,
-		world.top);
+	_cleanup_(freep) char *text = NULL;
+
+	(void) fflush(stdout);
+	/* not by shell(), whose child has no standard output */
+	if (asprintf(&text,
+		     "{ cd '%s'; ls -d run/*/* data/containers/* data/volumes/* data/trash/* "
+		     "images/pins/* /sys/fs/cgroup/*%s/*/ /sys/fs/cgroup%s/*/ 2>/dev/null; grep -e "
+		     "'%s/data' -e '%s/run/.*/shm' /proc/self/mountinfo; nft list table inet ecs | "
+		     "grep elements; ps -eo pid,ppid,stat,etimes,wchan,args | grep -F '%s' | grep "
+		     "-v "
+		     "-e grep; } | sed 's/^/# left: /'",
+		     world.top, world.config.cgroup_parent, world.config.cgroup_parent, world.top,
+		     world.top, world.top) < 0 ||
+	    system(text) < 0)
+		printf("# cannot list what is left\n");
 	for (size_t i = 0; world.engine && i < engine_task_count(world.engine); i++) {
 		const struct task *t = engine_task_at(world.engine, i);
 
