@@ -77,6 +77,8 @@ static void on_event(void *userdata, const json_t *event)
 		count_end(a, event);
 	if (strcmp(json_get_string(event, "type", ""), "container-limits-differ") == 0)
 		a->counters.limits_differ++;
+	if (strcmp(type, "packet-filter-restored") == 0)
+		a->counters.filter_restored++;
 	events_add(&a->events, event);
 	if (a->control)
 		control_wake(a->control);

@@ -426,15 +426,6 @@ static int on_teardown(sd_event_source *s, void *userdata)
 
 /* ---- the ticker ---- */
 
-/* Others flush rulesets; ours closes the instance metadata service to containers. */
-static void reassert_network(struct engine *e)
-{
-	_cleanup_(err_done) struct err err = {};
-
-	if (e->net && net_reassert(e->net, &err) < 0)
-		log_warn("Failed to reassert the packet filter, trying again: %s", err_text(&err));
-}
-
 static int on_ticker(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct engine *e = userdata;
@@ -459,7 +450,7 @@ static int on_ticker(sd_event_source *s, uint64_t usec, void *userdata)
 	}
 	if (news)
 		(void) on_pass(NULL, e);
-	reassert_network(e);
+	packet_filter_check(e, true);
 	(void) sd_event_source_set_time_relative(
 		s, (uint64_t) (TICKER_MIN_MS + random_below(TICKER_SPREAD_MS)) * USEC_PER_MSEC);
 	(void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -529,7 +520,9 @@ static int add_sources(struct engine *e, struct err *err)
 		return err_set_errno(err, -k, "add event sources");
 	(void) sd_event_source_set_description(e->pass, "engine-pass");
 	(void) sd_event_source_set_description(e->teardown, "engine-teardown");
-	k = slots_start(e, err);
+	k = packet_filter_watch(e, err);
+	if (k == 0)
+		k = slots_start(e, err);
 	if (k == 0)
 		k = cleanup_start(e, err);
 	return k < 0 ? k : image_cleanup_start(e, &e->image_cleanup, err);
@@ -588,6 +581,8 @@ struct engine *engine_free(struct engine *e)
 	(void) sd_event_source_disable_unref(e->limits);
 	e->teardown = sd_event_source_disable_unref(e->teardown);
 	e->ticker = sd_event_source_disable_unref(e->ticker);
+	e->filter_monitor = sd_event_source_disable_unref(e->filter_monitor);
+	e->filter_check = sd_event_source_disable_unref(e->filter_check);
 	e->cleanup = sd_event_source_disable_unref(e->cleanup);
 	e->retry = sd_event_source_disable_unref(e->retry);
 	e->slots = sd_event_source_disable_unref(e->slots);

@@ -96,6 +96,8 @@ struct engine {
 	bool commit_first;            /* an act of this pass needs its intent on the disk */
 	bool starved;                 /* no memory to decide with */
 	bool in_pass;
+	sd_event_source *filter_monitor, *filter_check;
+	int filter_settle_ms;
 	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots, *limits;
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
 		*init_program,
@@ -197,6 +199,10 @@ void pulls_set_digest(struct container *c, const char *digest);
 
 /* resolve.c: the digest of a container that may not be pulled yet; then it is MANIFEST_PULLED. */
 void resolve_start(struct container *c);
+
+/* packet-filter.c: the rules of the host. */
+int packet_filter_watch(struct engine *e, struct err *err);
+void packet_filter_check(struct engine *e, bool thorough);
 
 /* limits.c: the container's own, read back when there is nothing else to do. */
 enum { CPU_SHARES_MIN = 2, CPU_SHARES_MAX = 262144 };

@@ -1,5 +1,6 @@
 # agent/engine/
 engine_sources = \
+	agent/engine/packet-filter.c \
 	agent/engine/actions.c \
 	agent/engine/admission.c \
 	agent/engine/admission.h \

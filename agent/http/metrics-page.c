@@ -170,6 +170,9 @@ static void put_counters(struct buf *b, const struct agent_counters *n)
 		  n->limits_differ },
 		{ "ecs_container_oom_kills_total", "Containers ended by the out-of-memory killer.",
 		  n->oom_kills },
+		{ "ecs_packet_filter_restored_total",
+		  "Times that others changed the agent's nftables table and it was put right.",
+		  n->filter_restored },
 		{ "ecs_image_pulls_total", "Starts that a pull went before.", n->pulls },
 	};
 

@@ -19,7 +19,7 @@ enum launch_phase { LAUNCH_PULL, LAUNCH_START, LAUNCH_TOTAL, _LAUNCH_PHASE_MAX }
 /* What happened since the agent started; counted by counters.c. */
 struct agent_counters {
 	uint64_t containers_started, containers_exited, containers_failed, restarts, oom_kills,
-		limits_differ, pulls, expired_credentials; /* asked for and refused */
+		limits_differ, pulls, filter_restored, expired_credentials; /* asked for and refused */
 	struct prom_histogram launch[_LAUNCH_PHASE_MAX]; /* seconds */
 };
 

@@ -19,7 +19,13 @@ struct net {
 	struct in_addr gateway;
 	uint8_t gateway_mac[ETH_ALEN];
 	struct nft *nft; /* owned */
+	int monitor;     /* owned; of ruleset_monitor() */
+	uint32_t generation;  /* of nftables when our table was as it should be … */
+	uint64_t fingerprint; /* … and looked like this; 0: unknown */
 	struct nft_params nft_params;
 	struct addrpool addresses;
 	struct porttab ports;
 };
+
+/* What the bridge needs of the kernel: sysctls. */
+int net_set_sysctls(const struct net *n, struct err *err);

@@ -14,10 +14,10 @@
 #include "runtime/net/netns.h"
 #include "runtime/net/redirect.h"
 #include "runtime/net/rtnl.h"
+#include "runtime/net/ruleset.h"
 #include "runtime/net/sysctl.h"
 
-/* What the bridge needs of the kernel, set before it comes up. */
-static int set_sysctls(const char *bridge, struct err *err)
+int net_set_sysctls(const struct net *n, struct err *err)
 {
 	static const struct {
 		const char *knob, *value;
@@ -37,7 +37,7 @@ static int set_sysctls(const char *bridge, struct err *err)
 		int k;
 
 		(void) snprintf(path, sizeof(path), "net/%.*s%s%s", head, knobs[i].knob,
-				hole ? bridge : "", hole ? hole + 2 : "");
+				hole ? n->bridge : "", hole ? hole + 2 : "");
 		k = sysctl_set(path, knobs[i].value, knobs[i].optional, err);
 		if (k < 0)
 			return k;
@@ -76,6 +76,9 @@ static int set_up_kernel(struct net *n, struct err *err)
 	n->nfnl = rtnl_open_netfilter(err);
 	if (n->nfnl < 0)
 		return n->nfnl;
+	n->monitor = ruleset_monitor(err);
+	if (n->monitor < 0)
+		return n->monitor;
 	k = fs_mkdir_p(n->netns_dir, 0700, err);
 	if (k < 0)
 		return k;
@@ -89,7 +92,7 @@ static int set_up_kernel(struct net *n, struct err *err)
 		k = redirect_route(n->rtnl, err);
 	if (k < 0)
 		return k;
-	return set_sysctls(n->bridge, err);
+	return net_set_sysctls(n, err);
 }
 
 static int take_params(struct net *n, const struct net_params *p, struct err *err)
@@ -128,7 +131,7 @@ int net_new(const struct net_params *p, struct net **ret, struct err *err)
 
 	if (!n)
 		return err_set_errno(err, ENOMEM, "allocate network");
-	n->rtnl = n->nfnl = n->self_ns = -EBADF;
+	n->rtnl = n->nfnl = n->monitor = n->self_ns = -EBADF;
 	k = take_params(n, p, err);
 	if (k < 0)
 		return k;
@@ -149,6 +152,7 @@ struct net *net_free(struct net *n)
 	n->nft = nft_free(n->nft);
 	n->rtnl = safe_close(n->rtnl);
 	n->nfnl = safe_close(n->nfnl);
+	n->monitor = safe_close(n->monitor);
 	n->self_ns = safe_close(n->self_ns);
 	porttab_done(&n->ports);
 	addrpool_done(&n->addresses);

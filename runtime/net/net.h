@@ -125,7 +125,22 @@ int net_ports_restore(struct net *n, const struct net_published *p, size_t n_p, 
 
 /*
  * Puts the whole table as it should be, in one transaction: rules and published ports. Running
- * connections go on. For a check from time to time: others may flush rulesets, and the rule that
- * closes the instance metadata service is in there.
+ * connections go on.
  */
 int net_reassert(struct net *n, struct err *err);
+
+/*
+ * Others flush rulesets, and firewalls load theirs anew: the rule that closes the instance metadata
+ * service is gone then, and so are the published ports. This descriptor turns readable when
+ * anything happened to the host's rules, our own doing included; then call net_check() soon.
+ */
+int net_monitor_fd(const struct net *n);
+void net_monitor_drain(struct net *n);
+
+/*
+ * Looks whether the table is as we left it, and puts it right when it is not. Costs two system calls
+ * when nothing happened. @thorough: also what nobody tells of, the sysctls of the bridge.
+ * Returns 0, NET_E_RESTORED, or a negative errno: it is not right yet.
+ */
+enum { NET_E_RESTORED = 1 };
+int net_check(struct net *n, bool thorough, struct err *err);

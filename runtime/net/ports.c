@@ -6,6 +6,7 @@
 #include "runtime/net/conntrack.h"
 #include "runtime/net/internal.h"
 #include "runtime/net/nftelem.h"
+#include "runtime/net/ruleset.h"
 
 static int check(const struct port_binding *b, struct err *err)
 {
@@ -99,12 +100,19 @@ int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err
 	return k;
 }
 
+/* The table is as it should be: this is how it looks. */
+static int note_ruleset(struct net *n, struct err *err)
+{
+	return ruleset_fingerprint(n->nfnl, &n->fingerprint, &n->generation, err);
+}
+
 /* The whole table as it should be, in one transaction. */
 static int assert_table(struct net *n, struct err *err)
 {
 	_cleanup_(freep) struct nft_element *e = calloc(n->ports.n + 1, sizeof(*e));
 	_cleanup_(buf_done) struct buf text = {}, anew = {};
 	size_t n_e = 0;
+	int k;
 
 	if (!e)
 		return err_set_errno(err, ENOMEM, "write nftables commands");
@@ -119,17 +127,105 @@ static int assert_table(struct net *n, struct err *err)
 	nft_text_flush(&text);
 	nft_text_add(&text, e, n_e);
 	if (nft_run(n->nft, &text, err) == 0)
-		return 0;
+		return note_ruleset(n, err);
 	/* The table is there in a form that ours does not fit into. */
 	nft_text_remove(&anew);
 	nft_text_table(&anew, &n->nft_params);
 	nft_text_add(&anew, e, n_e);
-	return nft_run(n->nft, &anew, err);
+	k = nft_run(n->nft, &anew, err);
+	return k < 0 ? k : note_ruleset(n, err);
 }
 
 int net_reassert(struct net *n, struct err *err)
 {
 	return assert_table(n, err);
+}
+
+int net_monitor_fd(const struct net *n)
+{
+	return n->monitor;
+}
+
+void net_monitor_drain(struct net *n)
+{
+	ruleset_monitor_drain(n->monitor);
+}
+
+static size_t count_published(const struct net *n)
+{
+	size_t published = 0;
+
+	for (size_t i = 0; i < n->ports.n; i++)
+		published += n->ports.v[i].published;
+	return published;
+}
+
+/* The map holds exactly what was published. */
+static int check_elements(struct net *n, struct err *err)
+{
+	_cleanup_(freep) struct nft_element *e = NULL;
+	size_t n_e = 0;
+	int k = nftelem_list(n->nfnl, &e, &n_e, err);
+
+	if (k < 0)
+		return k;
+	for (size_t i = 0; i < n_e; i++) {
+		const struct held_port *h = porttab_find(&n->ports, e[i].proto, e[i].host_port);
+
+		if (!h || !h->published || h->addr.s_addr != e[i].addr.s_addr ||
+		    h->container_port != e[i].container_port)
+			return NET_E_RESTORED;
+	}
+	return n_e == count_published(n) ? 0 : NET_E_RESTORED;
+}
+
+/* NET_E_RESTORED: something is to be restored. */
+static int check_ruleset(struct net *n, struct err *err)
+{
+	uint64_t fingerprint;
+	uint32_t generation;
+	int k = ruleset_generation(n->nfnl, &generation, err);
+
+	if (k < 0 || (n->fingerprint && generation == n->generation))
+		return k;
+	k = ruleset_fingerprint(n->nfnl, &fingerprint, &generation, err);
+	if (k < 0)
+		return k;
+	if (fingerprint != n->fingerprint)
+		return NET_E_RESTORED;
+	k = check_elements(n, err);
+	if (k == 0)
+		n->generation = generation;
+	return k;
+}
+
+int net_check(struct net *n, bool thorough, struct err *err)
+{
+	int k;
+
+	ruleset_monitor_drain(n->monitor);
+	k = check_ruleset(n, err);
+	if (k == NET_E_RESTORED) {
+		int r = assert_table(n, err);
+
+		k = r < 0 ? r : k;
+	}
+	if (k >= 0 && thorough) {
+		int r = net_set_sysctls(n, err);
+
+		k = r < 0 ? r : k;
+	}
+	return k;
+}
+
+/* Puts elements in or takes them out; the transaction is counted as our own. */
+static int change_elements(struct net *n, bool add, const struct nft_element *e, size_t n_e)
+{
+	int k = nftelem_change(n->nfnl, add, e, n_e, NULL);
+
+	if (k == 0 && n_e > 0)
+		n->generation++;
+	return k;
 }
 
 /* Datagrams of flows that began before the change would go on to where they went. */
@@ -150,7 +246,7 @@ static void note(struct held_port *h, const struct nft_element *e)
 /* The elements go in; when the table is not what we left behind it is put right with them. */
 static int publish(struct net *n, const struct nft_element *e, size_t n_e, struct err *err)
 {
-	int k = nftelem_change(n->nfnl, true, e, n_e, NULL);
+	int k = change_elements(n, true, e, n_e);
 
 	for (size_t i = 0; i < n_e; i++)
 		note(porttab_find(&n->ports, e[i].proto, e[i].host_port), &e[i]);
@@ -189,7 +285,7 @@ int net_ports_publish(struct net *n, struct in_addr addr, const struct port_bind
 /* Takes published elements out; those of a table that has lost them count as taken out. */
 static int withdraw(struct net *n, const struct nft_element *e, size_t n_e, struct err *err)
 {
-	int k = nftelem_change(n->nfnl, false, e, n_e, NULL);
+	int k = change_elements(n, false, e, n_e);
 
 	for (size_t i = 0; i < n_e; i++)
 		porttab_find(&n->ports, e[i].proto, e[i].host_port)->published = false;

@@ -131,6 +131,42 @@ static void a_dynamic_port_is_reported_and_serves(void **state _unused_)
 	assert_true(ok);
 }
 
+static size_t restored(void)
+{
+	size_t i, n = 0;
+	json_t *v;
+
+	json_array_foreach(world.events, i, v)
+		n += strcmp(json_get_string(v, "type", ""), "packet-filter-restored") == 0;
+	return n;
+}
+
+/* As a firewall does that loads its rules anew. */
+static void a_flushed_ruleset_is_noticed_and_restored(void **state _unused_)
+{
+	const json_t *r, *b;
+	bool ok = false;
+
+	assert_int_equal(world_run(ARN("flush"), ",\"portMappings\":[{\"containerPort\":80}],"
+						 "\"command\":[\"httpd\",\"-f\",\"-p\",\"80\","
+						 "\"-h\",\"/etc\"]"),
+			 0);
+	r = world_wait(ARN("flush"), "RUNNING", PATIENCE_MS);
+	assert_non_null(r);
+	b = json_array_get(json_object_get(world_container(r, 0), "networkBindings"), 0);
+	assert_int_equal(restored(), 0); /* what we did ourselves is nobody else's doing */
+	assert_int_equal(system("nft 'flush ruleset; add table ip other'"), 0);
+	for (int i = 0; i < PATIENCE_MS / 50 && restored() == 0; i++)
+		world_turn(50);
+	assert_int_equal(restored(), 1);
+	for (int i = 0; i < PATIENCE_MS / 50 && !ok; i++) {
+		ok = answers((int) json_get_int(b, "hostPort", 0));
+		world_turn(50);
+	}
+	assert_true(ok);
+	assert_int_equal(system("nft delete table ip other"), 0);
+}
+
 static void a_fixed_port_somebody_holds_is_an_error(void **state _unused_)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(8080) };
@@ -726,6 +762,7 @@ int main(void)
 		with_agent(exit_codes_are_reported),
 		with_agent(descriptors_are_limited_as_on_ecs_hosts),
 		with_agent(a_dynamic_port_is_reported_and_serves),
+		with_agent(a_flushed_ruleset_is_noticed_and_restored),
 		with_agent(a_fixed_port_somebody_holds_is_an_error),
 		with_agent(a_task_waits_for_a_port_of_another),
 		with_agent(a_stop_is_quick_when_the_container_obeys),

@@ -734,6 +734,51 @@ static void a_range_of_ports_is_reached_port_by_port(void **state _unused_)
 	stop_container(&web);
 }
 
+static bool monitor_tells(void)
+{
+	struct pollfd p = { .fd = net_monitor_fd(net), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void what_others_change_is_noticed_and_put_right(void **state _unused_)
+{
+	static const char *const damage[] = {
+		"nft delete table inet ecs",
+		"nft flush chain inet ecs raw",
+		"nft insert rule inet ecs forward drop",
+		"nft flush map inet ecs ports",
+		"nft 'add element inet ecs ports { 6 . 21999 : 192.0.2.9 . 80 }'",
+		"nft 'add table inet ecs { flags dormant; }'",
+	};
+	struct container web = start_container();
+	_cleanup_(closep) int listener = serve(web.ns, SOCK_STREAM, "0.0.0.0", 80);
+	struct port_binding p = publish(&web, IPPROTO_TCP, 0, 80);
+	_cleanup_(err_done) struct err err = {};
+	char seen[INET_ADDRSTRLEN];
+
+	assert_true(monitor_tells()); /* our own doing is told of, too … */
+	assert_int_equal(net_check(net, false, &err), 0);
+	assert_false(monitor_tells());
+	for (size_t i = 0; i < ARRAY_SIZE(damage); i++) {
+		assert_int_equal(run(damage[i]), 0);
+		assert_true(monitor_tells());
+		if (net_check(net, false, &err) != NET_E_RESTORED)
+			fail_msg("'%s' went unnoticed: %s", damage[i], err_text(&err));
+		tcp_reaches(lan_ns, HOST_LAN, p.host_port, listener, seen);
+		assert_int_equal(net_check(net, false, &err), 0);
+	}
+	/* Tables of others are theirs. */
+	assert_int_equal(run("nft add table ip other && nft delete table ip other"), 0);
+	assert_true(monitor_tells());
+	assert_int_equal(net_check(net, false, &err), 0);
+	assert_int_equal(run("echo 0 > /proc/sys/net/ipv4/ip_forward"), 0);
+	assert_int_equal(net_check(net, true, &err), 0);
+	tcp_reaches(lan_ns, HOST_LAN, p.host_port, listener, seen);
+	release(&p);
+	stop_container(&web);
+}
+
 static void nothing_is_left_after_a_container(void **state _unused_)
 {
 	struct timespec nap = { .tv_nsec = 20000000 };
@@ -851,6 +896,7 @@ int main(void)
 		cmocka_unit_test(a_forged_source_gets_no_answers),
 		cmocka_unit_test(five_hundred_ports_come_and_go),
 		cmocka_unit_test(a_range_of_ports_is_reached_port_by_port),
+		cmocka_unit_test(what_others_change_is_noticed_and_put_right),
 		cmocka_unit_test(nothing_is_left_after_a_container),
 		cmocka_unit_test(teardown_leaves_nothing),
 	};

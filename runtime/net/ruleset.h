@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ruleset - notices what others do to table `inet ecs`. The kernel numbers the transactions of
+ * nftables and tells of each; so one number says that nothing happened, and only when something did
+ * is our table read (and only ours: a host may have many thousands of other rules).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "runtime/net/nft.h"
+
+/* A socket that becomes readable after every transaction. Descriptor or negative errno. */
+int ruleset_monitor(struct err *err);
+
+/* Empties that socket. */
+void ruleset_monitor_drain(int fd);
+
+/* The number of the last transaction. @nfnl: a socket of rtnl_open_netfilter(). */
+int ruleset_generation(int nfnl, uint32_t *ret, struct err *err);
+
+/*
+ * A hash of the table, its chains and their rules with their handles; not of the elements of maps.
+ * *@ret_generation is the one that it belongs to. 0 as hash: there is no such table.
+ */
+int ruleset_fingerprint(int nfnl, uint64_t *ret, uint32_t *ret_generation, struct err *err);
