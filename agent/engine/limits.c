@@ -10,11 +10,20 @@
 #include "common/log.h"
 #include "runtime/cgroup/cgroup.h"
 
+/* As much swap as memory where nothing is said of it, as in Docker; -1: as much as there is. */
+static int64_t swap_limit(const struct container *c)
+{
+	if (c->memory_limit_bytes == 0 || c->memory_swap_bytes < 0)
+		return 0;
+	return c->memory_swap_bytes ? c->memory_swap_bytes : 2 * c->memory_limit_bytes;
+}
+
 static struct cgroup_limits written(const struct container *c)
 {
 	return (struct cgroup_limits){
 		.memory_bytes = c->memory_limit_bytes,
 		.memory_reservation_bytes = c->memory_reservation_bytes,
+		.memory_swap_bytes = swap_limit(c), /* last: not every kernel accounts for it */
 		.pids = c->pids_limit,
 		/* How shares become a weight on v2 is the runtime's affair, and changed with its
 		 * releases. */

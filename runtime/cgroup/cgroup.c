@@ -8,6 +8,7 @@
  */
 #include "runtime/cgroup/cgroup.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,8 @@ static void add_v1(struct values *vs, const struct cgroup_limits *l)
 		add(vs, "memory", "memory.soft_limit_in_bytes", l->memory_reservation_bytes);
 	if (l->pids > 0)
 		add(vs, "pids", "pids.max", l->pids);
+	if (l->memory_swap_bytes > 0)
+		add(vs, "memory", "memory.memsw.limit_in_bytes", l->memory_swap_bytes);
 }
 
 static void add_v2(struct values *vs, const struct cgroup_limits *l)
@@ -89,6 +92,8 @@ static void add_v2(struct values *vs, const struct cgroup_limits *l)
 		add(vs, "memory", "memory.low", l->memory_reservation_bytes);
 	if (l->pids > 0)
 		add(vs, "pids", "pids.max", l->pids);
+	if (l->memory_swap_bytes > 0)
+		add(vs, "memory", "memory.swap.max", l->memory_swap_bytes - l->memory_bytes);
 }
 
 static int check_limits(const struct cgroup_limits *l, struct err *err)
@@ -214,7 +219,7 @@ static int make_group(const char *path, const struct values *vs, struct err *err
  */
 static bool same_value(const struct value *v, const char *got)
 {
-	if (strcmp(v->controller, "memory") == 0)
+	if (strcmp(v->controller, "memory") == 0 && isdigit((unsigned char) *got))
 		return strtoll(got, NULL, 10) / sysconf(_SC_PAGESIZE) ==
 		       strtoll(v->text, NULL, 10) / sysconf(_SC_PAGESIZE);
 	return strcmp(v->text, got) == 0;

@@ -21,6 +21,7 @@ struct cgroup_limits {
 	int64_t cpu_shares;   /* 0: default */
 	int64_t memory_bytes; /* 0: none */
 	int64_t memory_reservation_bytes;
+	int64_t memory_swap_bytes; /* with the memory; 0: none, or it is not looked at */
 	int64_t pids;         /* 0: none */
 };
 

@@ -14,7 +14,7 @@ shift
 [ $# -gt 0 ] || set -- tests/unit/runtime/container/test-cgroup tests/unit/metrics/test-sampler \
 	tests/integration/net/test-net tests/integration/shim/test-shim tests/integration/shim/test-health \
 	tests/integration/shim/test-rootfs tests/integration/engine/test-engine tests/integration/engine/test-fields \
-	tests/integration/engine/test-stops tests/integration/engine/test-volumes \
+	tests/integration/engine/test-stops tests/integration/engine/test-limits tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends tests/integration/engine/test-health \
 	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
 	tests/integration/engine/test-offline tests/integration/engine/test-crash \

@@ -6,7 +6,7 @@ ENGINE_TOLD = tests/integration/engine/told.c tests/integration/engine/told.h
 ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/test-crash \
 	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health \
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
-	tests/integration/engine/test-depends \
+	tests/integration/engine/test-depends tests/integration/engine/test-limits \
 	tests/integration/engine/test-image-cleanup \
 	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
 	tests/integration/engine/test-offline \
@@ -17,6 +17,8 @@ tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-de
 tests_integration_engine_test_depends_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_engine_SOURCES = tests/integration/engine/test-engine.c $(ENGINE_WORLD)
 tests_integration_engine_test_engine_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_limits_SOURCES = tests/integration/engine/test-limits.c $(ENGINE_WORLD)
+tests_integration_engine_test_limits_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_image_cleanup_SOURCES = tests/integration/engine/test-image-cleanup.c $(ENGINE_WORLD)
 tests_integration_engine_test_image_cleanup_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_crash_SOURCES = tests/integration/engine/test-crash.c $(ENGINE_WORLD) $(ENGINE_TOLD)

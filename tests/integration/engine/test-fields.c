@@ -233,6 +233,12 @@ static void namespaces_are_whose_they_should_be(void **state _unused_)
 		9);
 }
 
+/* SWAP(V1, V2): memory and swap together, and swap alone; not every kernel accounts for swap. */
+#define SWAP(v1, v2)                                                                               \
+	"cd /sys/fs/cgroup; if [ -e memory/memory.memsw.limit_in_bytes ]; then "                   \
+	"has $(cat memory/memory.memsw.limit_in_bytes) " v1 "; elif [ -e memory.swap.max ]; then " \
+	"has $(cat memory.swap.max) " v2 "; fi"
+
 static void limits_are_those_asked_for(void **state _unused_)
 {
 	come_true(
@@ -251,6 +257,14 @@ static void limits_are_those_asked_for(void **state _unused_)
 			{ "memory", "\"memory\":48", NULL, "{\"MemoryReservation\":16777216}",
 			  "has $(v memory/memory.limit_in_bytes memory.max) 50331648; "
 			  "has $(v memory/memory.soft_limit_in_bytes memory.low) 16777216" },
+			{ "swap", "\"memory\":48", NULL, "{\"MemorySwap\":83886080}",
+			  SWAP("83886080", "33554432") },
+			{ "no swap", "\"memory\":48", NULL, "{\"MemorySwap\":50331648}",
+			  SWAP("50331648", "0") },
+			{ "as much swap as memory", "\"memory\":48", NULL, NULL,
+			  SWAP("100663296", "50331648") },
+			{ "all the swap", "\"memory\":48", NULL, "{\"MemorySwap\":-1}",
+			  SWAP("9223372036854771712", "max") },
 			{ "swappiness", "\"memory\":48", NULL, "{\"MemorySwappiness\":10}",
 			  "has $(cat /sys/fs/cgroup/memory/memory.swappiness) 10", true },
 			{ "no OOM kill", "\"memory\":48", NULL, "{\"OomKillDisable\":true}",
@@ -288,7 +302,7 @@ static void limits_are_those_asked_for(void **state _unused_)
 			  "has \"$(l 'stack size')\" 1048576:2097152; "
 			  "has \"$(l 'realtime timeout')\" 4:4" },
 		},
-		10);
+		14);
 }
 
 /* A weight needs a kernel with BFQ, a rate a block device: without them there is nothing to try. */
