@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/strv.h"
+#include "runtime/image/space.h"
 
 enum { LOCK_POLL_MS = 50, STEP_MS = 500, FLUSH_BYTES = 16 << 20 };
 
@@ -22,6 +23,7 @@ struct assembly {
 	size_t n;
 	int use_locks;
 	int64_t total; /* compressed bytes to fetch */
+	struct space_need need;
 	struct flusher {
 		pthread_t thread;
 		bool started;
@@ -197,6 +199,35 @@ static int wait_for_something(struct assembly *a, int timeout_ms, struct err *er
 	return 0;
 }
 
+static const char *state_name(const struct layer *l)
+{
+	if (l->state == LAYER_FETCHING)
+		return parts_wait(&l->parts) ? "retrying" : "fetching";
+	return l->state == LAYER_UNPACKING ? "unpacking" : "unpacked";
+}
+
+static void tell_progress(const struct assembly *a, bool force)
+{
+	struct progress_layer layers[FETCH_PARALLEL];
+	struct progress p = {
+		.bytes = a->f->env->bytes, .total = a->total, .n = a->n, .layers = layers
+	};
+
+	if (!report_wants_progress(a->f->report, force))
+		return;
+	for (size_t i = 0; i < a->n; i++) {
+		const struct layer *l = &a->layers[i];
+
+		p.done += l->state == LAYER_DONE;
+		if (l->state == LAYER_WAITING || l->state == LAYER_DONE ||
+		    p.n_layers == ARRAY_SIZE(layers))
+			continue;
+		layers[p.n_layers++] = (struct progress_layer){ l->blob->digest, state_name(l),
+								l->received, l->blob->size };
+	}
+	report_progress(a->f->report, &p);
+}
+
 static int run(struct assembly *a, struct err *err)
 {
 	for (;;) {
@@ -208,7 +239,7 @@ static int run(struct assembly *a, struct err *err)
 			k = advance_layers(a, &all, err);
 		if (k < 0 || all)
 			return k;
-		report_progress(a->f->report, a->f->env->bytes, a->total, false);
+		tell_progress(a, false);
 		flush_now_and_then(a);
 		k = wait_for_something(a, blocked ? LOCK_POLL_MS : STEP_MS, err);
 		if (k < 0)
@@ -219,34 +250,21 @@ static int run(struct assembly *a, struct err *err)
 /* A pull that cannot fit is refused before it fills the disk. */
 static int check_space(const struct assembly *a, struct err *err)
 {
+	const struct image_store *store = a->f->env->store;
 	struct statvfs v;
 
-	if (fstatvfs(a->f->env->store->fd, &v) < 0)
-		return 0;
-	if ((uint64_t) a->total > (uint64_t) v.f_bavail * v.f_frsize)
-		return err_set(err, ENOSPC,
-			       "no space left on device: the layers take %lld bytes even "
-			       "compressed, %llu are free in '%s'",
-			       (long long) a->total, (unsigned long long) v.f_bavail * v.f_frsize,
-			       a->f->env->store->dir);
-	return 0;
+	return a->need.layers == 0 || fstatvfs(store->fd, &v) < 0
+		       ? 0
+		       : space_check(&a->need, &v, store->dir, err);
 }
 
 /* What unpacks to more than there was room for: the disk, and how large it is. */
 static int explain_space(const struct assembly *a, struct err *err)
 {
-	_cleanup_(freep) char *said = strdup(err_text(err));
+	const struct image_store *store = a->f->env->store;
 	struct statvfs v;
 
-	if (!said || fstatvfs(a->f->env->store->fd, &v) < 0)
-		return -ENOSPC;
-	return err_set(err, ENOSPC,
-		       "%s: %llu of %llu bytes and %llu inodes are free in '%s', the layers take "
-		       "%lld bytes compressed",
-		       said, (unsigned long long) v.f_bavail * v.f_frsize,
-		       (unsigned long long) v.f_blocks * v.f_frsize,
-		       (unsigned long long) v.f_favail, a->f->env->store->dir,
-		       (long long) a->total);
+	return fstatvfs(store->fd, &v) < 0 ? -ENOSPC : space_explain(&a->need, &v, store->dir, err);
 }
 
 /* Locks each layer against removal, then looks which are there. */
@@ -269,8 +287,10 @@ static int find_layers(struct assembly *a, struct err *err)
 			k = layer_find(l, i == 0, err);
 		if (k < 0)
 			return k;
-		if (l->state != LAYER_DONE)
-			a->total += l->blob->size;
+		if (l->state == LAYER_DONE || is_repeated(a, i))
+			continue;
+		a->total += l->blob->size;
+		space_add(&a->need, l->blob);
 	}
 	return 0;
 }
@@ -340,7 +360,7 @@ static int bring_all(struct assembly *a, struct err *err)
 	k = run(a, err);
 	end_flush(a);
 	if (k == 0 && a->total > 0)
-		report_progress(a->f->report, a->f->env->bytes, a->total, true);
+		tell_progress(a, true);
 	if (k == 0)
 		k = store_put_document(a->f->env->store, a->f->id, a->f->doc->text,
 				       a->f->doc->text_len, a->total == 0, err);

@@ -451,7 +451,7 @@ int main(int argc, char **argv)
 
 	(void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	adopt_proxy_setting();
-	o.report.terminal = isatty(STDOUT_FILENO);
+	report_init(&o.report);
 	if (parse_arguments(argc, argv, &o, &command, &err) < 0) {
 		(void) fprintf(stderr, "ecs-image: %s\n", err_text(&err));
 		return EXIT_USAGE;

@@ -7,9 +7,11 @@ libruntime_a_SOURCES += \
 	runtime/image/mirror.c runtime/image/mirror.h \
 	runtime/image/failure.h \
 	runtime/image/login.c runtime/image/login.h \
+	runtime/image/progress.c runtime/image/progress.h \
 	runtime/image/prune.c runtime/image/prune.h \
 	runtime/image/pull.c runtime/image/pull.h \
 	runtime/image/reference.c runtime/image/reference.h \
+	runtime/image/space.c runtime/image/space.h \
 	runtime/image/store.c runtime/image/store.h \
 	runtime/image/trust.c runtime/image/trust.h \
 	runtime/image/store-remove.c runtime/image/store-write.c

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -37,11 +40,19 @@ static json_t *text_value(const char *text)
 	return value ? value : json_string(ascii ? ascii : "");
 }
 
-static void clear_line(struct report *r)
+static void clear_lines(struct report *r)
 {
-	if (r->line_open)
-		(void) fputs("\r\033[K", stdout);
-	r->line_open = false;
+	if (r->lines_open > 0)
+		(void) printf("\033[%zuA\r\033[J", r->lines_open);
+	r->lines_open = 0;
+}
+
+void report_init(struct report *r)
+{
+	const char *term = getenv("TERM");
+
+	/* one that cannot move its cursor gets no lines that are written over */
+	r->terminal = isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 void report_resolved(struct report *r, const char *digest)
@@ -52,41 +63,73 @@ void report_resolved(struct report *r, const char *digest)
 		(void) printf("Digest: %s\n", digest ? digest : "none");
 }
 
-static void put_size(char *buf, size_t len, int64_t bytes)
+static json_t *layers_value(const struct progress *p)
 {
-	if (bytes < 1000 * 1000)
-		(void) snprintf(buf, len, "%.1f kB", (double) bytes / 1e3);
-	else if (bytes < 1000 * 1000 * 1000)
-		(void) snprintf(buf, len, "%.1f MB", (double) bytes / 1e6);
-	else
-		(void) snprintf(buf, len, "%.2f GB", (double) bytes / 1e9);
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < p->n_layers; i++)
+		(void) json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:I, s:I}", "digest", p->layers[i].digest, "state",
+				  p->layers[i].state, "bytes", (json_int_t) p->layers[i].bytes,
+				  "total", (json_int_t) p->layers[i].total));
+	return list;
 }
 
-void report_progress(struct report *r, int64_t bytes, int64_t total, bool force)
+static void draw(struct report *r, const struct progress *p, int64_t rate)
 {
-	int64_t now = clock_mono_ms();
-	char done[32], all[32];
+	_cleanup_(buf_done) struct buf lines = {};
+	struct winsize w = {};
+	size_t n;
 
-	if (r->quiet || (!r->json && !r->terminal) ||
-	    (!force && now - r->shown_ms < PROGRESS_INTERVAL_MS))
-		return;
-	r->shown_ms = now;
-	if (r->json) {
-		put_line(json_pack("{s:s, s:I, s:I}", "event", "progress", "bytes",
-				   (json_int_t) bytes, "total", (json_int_t) total));
-		return;
-	}
-	put_size(done, sizeof(done), bytes);
-	put_size(all, sizeof(all), total);
-	(void) printf("\r\033[KPulling: %s of %s (%d %%)", done, all,
-		      total > 0 ? (int) (bytes * 100 / total) : 100);
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0)
+		w = (struct winsize){ .ws_row = 24, .ws_col = 80 };
+	n = progress_render(p, rate, w.ws_col, w.ws_row, &lines);
+	clear_lines(r);
+	(void) fputs(buf_str(&lines), stdout);
 	(void) fflush(stdout);
-	r->line_open = true;
+	r->lines_open = n;
+}
+
+bool report_wants_progress(const struct report *r, bool force)
+{
+	return !r->quiet && (r->json || r->terminal) &&
+	       (force || clock_mono_ms() - r->shown_ms >= PROGRESS_INTERVAL_MS);
+}
+
+void report_progress(struct report *r, const struct progress *p)
+{
+	int64_t now = clock_mono_ms(), rate = progress_rate(&r->rate, now, p->bytes);
+
+	r->began_ms = r->began_ms ? r->began_ms : now;
+	r->shown_ms = now;
+	r->fetched = p->bytes;
+	if (r->json)
+		put_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "event", "progress",
+				   "bytes", (json_int_t) p->bytes, "total", (json_int_t) p->total,
+				   "rate", (json_int_t) rate, "layersDone", (json_int_t) p->done,
+				   "layers", (json_int_t) p->n, "active", layers_value(p)));
+	else
+		draw(r, p, rate);
+}
+
+/* Terminals are told what all of it took; the lines of the layers go. */
+static void sum_up(struct report *r)
+{
+	int64_t ms = clock_mono_ms() - r->began_ms;
+	char size[32], speed[32];
+
+	clear_lines(r);
+	if (!r->terminal || r->quiet || r->fetched == 0)
+		return;
+	progress_put_size(size, sizeof(size), r->fetched);
+	progress_put_size(speed, sizeof(speed), ms > 0 ? r->fetched * 1000 / ms : r->fetched);
+	(void) printf("Fetched and unpacked %s in %.1f s (%s/s)\n", size, (double) ms / 1e3, speed);
 }
 
 void report_retry(struct report *r, const char *text)
 {
-	clear_line(r);
+	clear_lines(r);
 	if (r->json)
 		put_line(json_pack("{s:s, s:o}", "event", "retry", "message", text_value(text)));
 	else if (!r->quiet)
@@ -95,7 +138,7 @@ void report_retry(struct report *r, const char *text)
 
 void report_warning(struct report *r, const char *text)
 {
-	clear_line(r);
+	clear_lines(r);
 	if (!r->json)
 		(void) fprintf(stderr, "ecs-image: warning: %s\n", text);
 }
@@ -115,7 +158,7 @@ void report_pulled(struct report *r, const struct image *image, bool from_cache,
 		if (asprintf(&text, "%s; using the cached image", why_cached) >= 0)
 			report_warning(r, text);
 	}
-	clear_line(r);
+	sum_up(r);
 	if (r->quiet)
 		(void) printf("%s\n", image->id);
 	else
@@ -124,7 +167,7 @@ void report_pulled(struct report *r, const struct image *image, bool from_cache,
 
 void report_failed(struct report *r, enum image_pull_failure kind, const char *message)
 {
-	clear_line(r);
+	clear_lines(r);
 	if (r->json)
 		put_line(json_pack("{s:s, s:s, s:o}", "event", "failed", "kind",
 				   image_pull_failure_name(kind), "message", text_value(message)));

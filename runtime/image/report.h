@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * report - what ecs-image tells while it works: JSON lines for a program, a progress line for a
- * terminal, results alone otherwise. Errors go to standard error (or into the JSON).
+ * report - what ecs-image tells while it works: JSON lines for a program, lines that are written over
+ * for a terminal, results alone otherwise. Errors go to standard error (or into the JSON).
  */
 #pragma once
 
@@ -10,16 +10,25 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "runtime/image/progress.h"
 #include "runtime/image/pull.h"
 
 struct report {
 	bool json, quiet, terminal;
 	int64_t shown_ms; /* of the last progress */
-	bool line_open;   /* a progress line stands on the terminal */
+	int64_t began_ms; /* of the first progress */
+	int64_t fetched;  /* bytes, at the last one */
+	struct progress_rate rate;
+	size_t lines_open; /* of progress that stand on the terminal */
 };
 
+/* Finds out whether a terminal reads. */
+void report_init(struct report *r);
+
 void report_resolved(struct report *r, const char *digest);
-void report_progress(struct report *r, int64_t bytes, int64_t total, bool force);
+/* Whether it is time for report_progress(). */
+bool report_wants_progress(const struct report *r, bool force);
+void report_progress(struct report *r, const struct progress *p);
 /* A try failed and another follows. */
 void report_retry(struct report *r, const char *text);
 void report_warning(struct report *r, const char *text);

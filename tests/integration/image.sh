@@ -256,7 +256,7 @@ reached=$(unshare -n bash knock.sh "$image" 2>knock.log); echo "# reached: $reac
 # A disk that is too small
 mkdir small; mount -t tmpfs -o size=8m tmpfs small
 "$image" --store "$lab/small" --json load oci >out 2>&1; status=$?
-[ $status = 1 ] && grep -q '"kind":"no-space"' out && grep -q '8388608 are free in' out
+[ $status = 1 ] && grep -q '"kind":"no-space"' out && grep -qE 'layers? to fetch takes? [0-9]+ bytes compressed and about [0-9]+ unpacked; [0-9]+ of 8388608 bytes and [0-9]+ of [0-9]+ inodes are free in' out
 ok "what cannot fit is refused before it is fetched" $?
 umoci init --layout zeros && umoci new --image zeros:t && umoci unpack --image zeros:t z &&
 	head -c 20000000 /dev/zero >z/rootfs/zeros && umoci repack --refresh-bundle --image zeros:t z

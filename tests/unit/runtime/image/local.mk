@@ -4,6 +4,7 @@ UNIT_TESTS += \
 	tests/unit/runtime/image/test-manifest \
 	tests/unit/runtime/image/test-mirror \
 	tests/unit/runtime/image/test-outline \
+	tests/unit/runtime/image/test-progress \
 	tests/unit/runtime/image/test-prune \
 	tests/unit/runtime/image/test-pull \
 	tests/unit/runtime/image/test-reference \
@@ -29,3 +30,5 @@ tests_unit_runtime_image_test_mirror_SOURCES = tests/unit/runtime/image/test-mir
 tests_unit_runtime_image_test_mirror_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_outline_SOURCES = tests/unit/runtime/image/test-outline.c
 tests_unit_runtime_image_test_outline_LDADD = $(RUNTIME_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_progress_SOURCES = tests/unit/runtime/image/test-progress.c
+tests_unit_runtime_image_test_progress_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
