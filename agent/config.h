@@ -70,6 +70,7 @@ struct config {
 	/* containers */
 	int64_t stop_timeout_ms, start_timeout_ms, create_timeout_ms;
 	int64_t manifest_pull_timeout_ms, image_pull_timeout_ms, image_pull_inactivity_ms;
+	int64_t pull_begin_ms; /* no setting: for tests; 0: five minutes */
 	enum pull_behavior pull_behavior;
 	bool pull_dependents_upfront;
 	bool health_check_disabled;

@@ -19,6 +19,8 @@
 #include "runtime/image/manifest.h"
 #include "runtime/image/mirror.h"
 
+enum { BEGIN_MS = 5 * 60 * 1000 }; /* the reference's, and no setting of its */
+
 struct pull {
 	struct pull *next;
 	struct engine *engine;     /* borrowed */
@@ -33,7 +35,10 @@ struct pull {
 	struct image_check *check; /* owned; while only the tag is looked at */
 	sd_event_source *cached;   /* owned: what the store has will do, from the loop */
 	sd_event_source *limit;    /* owned: of the whole pull */
-	bool timed_out;
+	sd_event_source *no_word;  /* owned: of its begin, until there is word of the image */
+	int64_t began_mono_ms;     /* the child, or the check */
+	const char *late;          /* what it did not become in time; NULL: nothing yet */
+	int64_t late_ms;           /* after so long */
 	struct container **waiting; /* owned array of borrowed */
 	size_t n_waiting;
 	bool ended;
@@ -100,6 +105,7 @@ int pulls_from_cache(struct engine *e, struct container *c, struct err *err)
 static struct pull *pull_free(struct pull *p)
 {
 	(void) sd_event_source_disable_unref(p->limit);
+	(void) sd_event_source_disable_unref(p->no_word);
 	(void) sd_event_source_disable_unref(p->cached);
 	(void) image_check_free(p->check);
 	(void) registry_token_cancel(p->token);
@@ -235,11 +241,10 @@ static void on_failed(const struct pull *p, struct container *c, const struct im
 
 	container_set_busy(c, BUSY_NOTHING);
 	note_pull_end(c);
-	if (p->timed_out) {
-		container_fail(
-			c, "DockerTimeoutError",
-			"Could not transition to pulled; timed out after waiting %s",
-			duration_format_ms(c->run->engine->config->image_pull_timeout_ms, text));
+	if (p->late) {
+		container_fail(c, "DockerTimeoutError",
+			       "Could not transition to %s; timed out after waiting %s", p->late,
+			       duration_format_ms(p->late_ms, text));
 		return;
 	}
 	if (p->why_refused.code) {
@@ -257,6 +262,8 @@ static void on_event(struct image_pull *child, struct image_pull_event *ev, void
 	struct engine *e = p->engine;
 
 	(void) child;
+	if (ev->type == IMAGE_PULL_RESOLVED || ev->type == IMAGE_PULL_PROGRESS)
+		p->no_word = sd_event_source_disable_unref(p->no_word);
 	if (ev->type == IMAGE_PULL_RESOLVED)
 		on_resolved(p, ev->digest);
 	if (ev->type == IMAGE_PULL_RETRY)
@@ -304,8 +311,32 @@ static int on_limit(sd_event_source *s, uint64_t usec, void *userdata)
 	struct pull *p = userdata;
 
 	(void) s, (void) usec;
-	p->timed_out = true;
+	p->late = "pulled";
+	p->late_ms = p->engine->config->image_pull_timeout_ms;
 	image_pull_cancel(p->child);
+	return 0;
+}
+
+static int on_no_word(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* Of the whole, and of its begin: the manifest of a tag, or the first that is heard of a digest. */
+static int add_limits(struct pull *p, struct err *err)
+{
+	const struct config *c = p->engine->config;
+	int64_t begin_ms = !has_digest(p->reference) ? c->manifest_pull_timeout_ms
+			   : c->pull_begin_ms > 0    ? c->pull_begin_ms
+						     : BEGIN_MS;
+
+	p->began_mono_ms = clock_mono_ms();
+	if (c->image_pull_timeout_ms > 0 &&
+	    sd_event_add_time_relative(p->engine->loop, &p->limit, CLOCK_MONOTONIC,
+				       (uint64_t) c->image_pull_timeout_ms * USEC_PER_MSEC, 0,
+				       on_limit, p) < 0)
+		return err_set(err, ENOMEM, "add the time limit of a pull");
+	if (begin_ms > 0 &&
+	    sd_event_add_time_relative(p->engine->loop, &p->no_word, CLOCK_MONOTONIC,
+				       (uint64_t) begin_ms * USEC_PER_MSEC, 0, on_no_word, p) < 0)
+		return err_set(err, ENOMEM, "add the time limit of a pull");
 	return 0;
 }
 
@@ -321,12 +352,11 @@ static int start_child(struct pull *p, struct err *err)
 		.nice = IMAGE_PULL_NICE,
 		.inactivity_timeout_ms = config->image_pull_inactivity_ms,
 	};
+	int k;
 
-	if (config->image_pull_timeout_ms > 0 &&
-	    sd_event_add_time_relative(p->engine->loop, &p->limit, CLOCK_MONOTONIC,
-				       (uint64_t) config->image_pull_timeout_ms * USEC_PER_MSEC, 0,
-				       on_limit, p) < 0)
-		return err_set(err, ENOMEM, "add the time limit of a pull");
+	k = add_limits(p, err);
+	if (k < 0)
+		return k;
 	params.username = p->login.username;
 	params.password = p->login.password;
 	if (mirror_find(config->image_mirrors, NULL, NULL, err) < 0)
@@ -334,19 +364,27 @@ static int start_child(struct pull *p, struct err *err)
 	return image_pull_start(p->engine->loop, &params, on_event, p, &p->child, err);
 }
 
+static size_t running_pulls(const struct engine *e)
+{
+	size_t n = 0;
+
+	for (const struct pull *p = e->pulls; p; p = p->next)
+		n += p->child != NULL;
+	return n;
+}
+
 static void start_next(struct engine *e)
 {
-	size_t running = 0;
+	size_t running = running_pulls(e);
 
-	for (struct pull *p = e->pulls; p; p = p->next)
-		running += p->child != NULL;
 	for (struct pull *p = e->pulls; p && running < (size_t) e->config->image_pulls;
 	     p = p->next) {
 		_cleanup_(err_done) struct err err = {};
 
-		if (p->child || p->check || p->cached || p->token || p->refused ||
-		    start_child(p, &err) == 0) {
-			running += p->child != NULL;
+		if (p->child || p->check || p->cached || p->token || p->refused)
+			continue;
+		if (start_child(p, &err) == 0) {
+			running++;
 			continue;
 		}
 		on_event(NULL,
@@ -387,22 +425,38 @@ static void use_cached(struct pull *p, struct image *image, const char *why)
 		 p);
 }
 
-static void give_up_check(struct pull *p, struct image *image)
+/* Nobody said in time what the reference stands for: the image at hand may do. */
+static void give_up(struct pull *p, const char *what)
 {
+	_cleanup_(image_freep) struct image *image = NULL;
 	_cleanup_(freep) char *why = NULL;
 	char text[DURATION_TEXT_MAX];
 
-	if (asprintf(&why, "manifest of %s: timed out after %s", p->reference,
-		     duration_format_ms(p->engine->config->manifest_pull_timeout_ms, text)) < 0)
-		why = NULL;
-	if (p->engine->config->pull_behavior == PULL_DEFAULT)
+	p->no_word = sd_event_source_disable_unref(p->no_word);
+	p->late = what;
+	p->late_ms = clock_mono_ms() - p->began_mono_ms;
+	if (p->engine->config->pull_behavior == PULL_DEFAULT && look_up(p, &image)) {
+		if (asprintf(&why, "%s: timed out after %s", p->reference,
+			     duration_format_ms(p->late_ms, text)) < 0)
+			why = NULL;
 		use_cached(p, image, why ? why : "timed out");
-	else
+	} else if (p->child) {
+		image_pull_cancel(p->child);
+	} else {
 		on_event(NULL,
 			 &(struct image_pull_event){ .type = IMAGE_PULL_FAILED,
-						     .failure = IMAGE_PULL_E_MANIFEST,
-						     .message = why },
+						     .failure = IMAGE_PULL_E_MANIFEST },
 			 p);
+	}
+}
+
+static int on_no_word(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct pull *p = userdata;
+
+	(void) s, (void) usec;
+	give_up(p, has_digest(p->reference) ? "pullBegin" : "MANIFEST_PULLED");
+	return 0;
 }
 
 static void on_check(enum image_check_result result, const char *digest, void *userdata)
@@ -414,7 +468,7 @@ static void on_check(enum image_check_result result, const char *digest, void *u
 	if (have && result == IMAGE_CHECK_DIGEST && strcmp(digest, image->digest) == 0) {
 		use_cached(p, image, NULL);
 	} else if (have && result == IMAGE_CHECK_TIMED_OUT) {
-		give_up_check(p, image);
+		give_up(p, "MANIFEST_PULLED");
 	} else {
 		p->check = image_check_free(p->check);
 		start_next(p->engine);
@@ -466,6 +520,7 @@ static int start_check(struct pull *p, struct err *err)
 						   .password = p->login.password,
 						   .timeout_ms = config->manifest_pull_timeout_ms };
 
+	p->began_mono_ms = clock_mono_ms();
 	return image_check_start(&params, on_check, p, &p->check, err);
 }
 
@@ -482,15 +537,6 @@ static bool try_cached(struct pull *p)
 		return sd_event_add_defer(p->engine->loop, &p->cached, on_cached, p) >= 0;
 	/* With mirrors the child asks: it knows which. */
 	return p->engine->http && !p->engine->config->image_mirrors && start_check(p, &err) == 0;
-}
-
-static size_t running_pulls(const struct engine *e)
-{
-	size_t n = 0;
-
-	for (const struct pull *p = e->pulls; p; p = p->next)
-		n += p->child != NULL;
-	return n;
 }
 
 /* ---- logins ---- */

@@ -9,7 +9,7 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-depends tests/integration/engine/test-limits \
 	tests/integration/engine/test-image-cleanup \
 	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
-	tests/integration/engine/test-offline \
+	tests/integration/engine/test-offline tests/integration/engine/test-pulls \
 	tests/integration/engine/test-runtime tests/integration/engine/test-stops
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
@@ -30,6 +30,8 @@ tests_integration_engine_test_persistence_SOURCES = tests/integration/engine/tes
 tests_integration_engine_test_persistence_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_doctor_SOURCES = tests/integration/engine/test-doctor.c $(ENGINE_WORLD)
 tests_integration_engine_test_doctor_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_pulls_SOURCES = tests/integration/engine/test-pulls.c $(ENGINE_WORLD)
+tests_integration_engine_test_pulls_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_offline_SOURCES = tests/integration/engine/test-offline.c $(ENGINE_WORLD) $(ENGINE_TOLD)
 tests_integration_engine_test_offline_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 # The engine with its crash points in it; see agent/engine/crash.h.
