@@ -92,7 +92,7 @@ static void reset_answer(struct http_request *req)
 	req->content_type = req->content_digest = req->challenge = req->redirect = NULL;
 	req->done = req->failed = false;
 	req->code = CURLE_OK;
-	req->status = 0;
+	req->status = req->proxy_status = 0;
 	req->content_start = -1;
 	req->retry_after_s = 0;
 	req->why_not[0] = '\0';
@@ -389,6 +389,7 @@ static void finish(struct http_request *req, CURLcode code)
 	(void) curl_easy_getinfo(req->easy, CURLINFO_RETRY_AFTER, &retry_s);
 	req->retry_after_s = (int) CLAMP(retry_s, 0, 3600);
 	(void) curl_easy_getinfo(req->easy, CURLINFO_RESPONSE_CODE, &req->status);
+	(void) curl_easy_getinfo(req->easy, CURLINFO_HTTP_CONNECTCODE, &req->proxy_status);
 	(void) curl_easy_getinfo(req->easy, CURLINFO_REDIRECT_URL, &url);
 	(void) strdup_to(&req->redirect, url);
 	req->code = code;

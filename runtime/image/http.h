@@ -38,6 +38,7 @@ struct http_request {
 	bool running, done, failed; /* failed: no complete answer; why_not says why */
 	CURLcode code;
 	long status;
+	long proxy_status; /* of a CONNECT; 0: there was none */
 	struct buf body; /* of errors only, when on_data is set */
 	char *content_type, *content_digest, *challenge, *redirect;
 	int64_t content_start; /* of a 206; -1: none said */

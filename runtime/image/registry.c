@@ -133,6 +133,8 @@ static bool is_transient(const struct http_request *req)
 {
 	if (!req->failed)
 		return req->status == 429 || req->status == 408 || req->status >= 500;
+	if (req->proxy_status == 407) /* it will not know us the next time either */
+		return false;
 	switch (req->code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
