@@ -526,10 +526,48 @@ def cancelled_while_logging_in():
     return '"kind":"cancelled"' in said and time.monotonic() - begin < 20 and not os.listdir(c.store + "/tmp")
 
 
-with concurrent.futures.ThreadPoolExecutor(len(cases) + 1) as pool:
+def descendants(pid):
+    """It and all that it started."""
+    parents = {}
+    for d in os.listdir("/proc"):
+        if d.isdigit():
+            try:
+                with open("/proc/%s/stat" % d) as f:
+                    parents[int(d)] = int(f.read().rpartition(")")[2].split()[1])
+            except OSError:
+                pass
+    found = [pid]
+    for p in found:
+        found += [child for child, parent in parents.items() if parent == p]
+    return found
+
+
+def leaves_the_machine_to_others():
+    """With --nice, so do the processes that unpack."""
+    def fault(c, p, kind, n):
+        if kind == "layer":
+            p.part(CHUNK, then="stall")
+            return True
+    c = Case(fault, "--nice", "5")
+    p = subprocess.Popen(c.command, stdout=subprocess.DEVNULL)
+    end, family, looks = time.monotonic() + 60, [], []
+    while len(family) < 4 and time.monotonic() < end:  # itself, the unpacker, its two children
+        time.sleep(0.02)
+        family = descendants(p.pid)
+    for pid in family:
+        io = subprocess.run(["ionice", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+        looks.append((os.getpriority(os.PRIO_PROCESS, pid), io))
+    p.terminate()
+    p.wait(60)
+    c.over.set()
+    return len(family) == 4 and all(x == (5, "best-effort: prio 7") for x in looks)
+
+
+with concurrent.futures.ThreadPoolExecutor(len(cases) + 2) as pool:
     other = pool.submit(cancelled_while_logging_in)
+    quiet = pool.submit(leaves_the_machine_to_others)
     ran = list(pool.map(lambda c: c[1].run(), cases))
-print("1..%d" % (len(cases) + 1))
+print("1..%d" % (len(cases) + 2))
 for i, (what, c, check) in enumerate(cases, 1):
     good = check(c)
     print("%s %d - %s" % ("ok" if good else "not ok", i, what))
@@ -538,4 +576,6 @@ for i, (what, c, check) in enumerate(cases, 1):
         print("# %s" % [e[1:] for e in c.log])
 print("%s %d - a pull that waits for a token ends when it is told to" % (
     "ok" if other.result() else "not ok", len(cases) + 1))
+print("%s %d - a pull with --nice leaves processor and disk to others, and so does what unpacks for it" % (
+    "ok" if quiet.result() else "not ok", len(cases) + 2))
 shutil.rmtree(lab)
