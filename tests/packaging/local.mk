@@ -1,3 +1,4 @@
 # tests/packaging/: units and packages as they are installed
-TESTS += tests/packaging/units.sh
-EXTRA_DIST += tests/packaging/units.sh
+PACKAGING_TESTS = tests/packaging/cloud-init.sh tests/packaging/scripts.sh tests/packaging/units.sh
+TESTS += $(PACKAGING_TESTS)
+EXTRA_DIST += $(PACKAGING_TESTS) tests/packaging/packages.sh
