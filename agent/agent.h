@@ -65,6 +65,7 @@ struct agent {
 	struct metadata *metadata;
 	struct session_clock acs_clock, tcs_clock;
 	char runc_version[RUNC_VERSION_MAX];
+	char zone[64];      /* "": not known */
 	int64_t started_ms; /* wall clock */
 	int64_t started_mono_ms;
 	bool registered, ready;

@@ -79,6 +79,7 @@ struct config {
 
 	/* what tasks ask the agent */
 	bool task_iam_role, task_iam_role_host;
+	bool metadata_az_disabled; /* ECS_DISABLE_TASK_METADATA_AZ */
 
 	/* cleanup */
 	int64_t task_cleanup_wait_ms, task_cleanup_jitter_ms;

@@ -100,6 +100,7 @@ static void on_registered(void *userdata, const struct ctl_registration *reg, co
 	}
 	a->registered = true;
 	agent_stop_waiting(a);
+	(void) snprintf(a->zone, sizeof(a->zone), "%s", reg->availability_zone);
 	if (take_registration(a, &err) < 0) {
 		log_error("Failed to go on after the registration: %s", err_text(&err));
 		agent_stop(a, EXIT_RETRY);

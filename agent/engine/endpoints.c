@@ -8,6 +8,8 @@
 #include "common/fs.h"
 #include "common/strv.h"
 
+#define BASE "http://169.254.170.2"
+
 static char **find(char **env, const char *key)
 {
 	size_t n = strlen(key);
@@ -30,11 +32,14 @@ static int set(char ***env, const char *key, const char *head, const char *tail)
 
 int endpoints_add(const struct container *c, const char *region, char ***env)
 {
-	int k = 0;
+	int k;
 
 	if (c->internal)
 		return 0;
-	if (c->task->role_credentials_id && *c->task->role_credentials_id)
+	k = set(env, "ECS_CONTAINER_METADATA_URI", BASE "/v3/", c->endpoint_id);
+	if (k == 0)
+		k = set(env, "ECS_CONTAINER_METADATA_URI_V4", BASE "/v4/", c->endpoint_id);
+	if (k == 0 && c->task->role_credentials_id && *c->task->role_credentials_id)
 		k = set(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/",
 			c->task->role_credentials_id);
 	/* Both or neither: tools that read one of them must not be told another than the rest. */

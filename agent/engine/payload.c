@@ -234,6 +234,7 @@ static int finish_container(struct task *t, size_t i, struct err *err)
 			       "containers[%zu]: memory: %lld MiB is more than the task's %lld MiB",
 			       i, (long long) c->memory_mib, (long long) t->memory_mib);
 	make_docker_name(t, c);
+	(void) random_uuid(c->endpoint_id);
 	return 0;
 }
 

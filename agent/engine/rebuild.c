@@ -51,10 +51,10 @@ static json_t *record_of(const struct container *c)
 
 	if (c->address.s_addr)
 		(void) inet_ntop(AF_INET, &c->address, address, sizeof(address));
-	return json_pack("{s:s,s:s,s:s,s:s*,s:s*,s:s,s:I,s:o}", "name", c->name, "id", c->id,
-			 "dockerName", c->docker_name, "imageId", c->image_id, "imageDigest",
-			 c->image_digest, "address", address, "createdAt",
-			 (json_int_t) c->created_ms, "bindings", bindings_of(c));
+	return json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s*,s:s,s:I,s:o}", "name", c->name, "id", c->id,
+			 "endpointId", c->endpoint_id, "dockerName", c->docker_name, "imageId",
+			 c->image_id, "imageDigest", c->image_digest, "address", address,
+			 "createdAt", (json_int_t) c->created_ms, "bindings", bindings_of(c));
 }
 
 int rebuild_note(const struct container *c, struct err *err)
@@ -142,6 +142,8 @@ static int take_over(struct container *c, const json_t *o, const char *id)
 	(void) snprintf(c->id, sizeof(c->id), "%s", id);
 	(void) snprintf(c->docker_name, sizeof(c->docker_name), "%s",
 			json_get_string(o, "dockerName", c->docker_name));
+	(void) snprintf(c->endpoint_id, sizeof(c->endpoint_id), "%s",
+			json_get_string(o, "endpointId", c->endpoint_id));
 	if (inet_pton(AF_INET, json_get_string(o, "address", ""), &c->address) != 1)
 		c->address.s_addr = 0;
 	c->created_ms = json_get_int(o, "createdAt", 0);

@@ -212,6 +212,7 @@ struct container {
 	enum container_status sent; /* last status put into the outbox */
 	char id[65]; /* 64 hex digits once anything of it may exist on the host, else "" */
 	char docker_name[256]; /* ecs-<family>-<rev>-<name>-<20 hex> */
+	char endpoint_id[37];  /* a UUID: its name at the task server, known to itself alone */
 	char *image_digest, *image_id;
 	bool digest_resolved_by_agent;
 	struct in_addr address;        /* 0: none */

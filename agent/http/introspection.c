@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/http/listener.h"
+#include "agent/http/tasks-json.h"
 #include "common/clock.h"
 #include "common/macro.h"
 
@@ -45,13 +46,26 @@ static json_t *ports_json(const struct container *c)
 	return a;
 }
 
-static json_t *container_json(const struct container *c)
+/* A list that is empty is left out. */
+static json_t *volumes_json(const struct agent_view *v, const struct container *c)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:o*,s:o*,s:o*}", "DockerId", c->id, "DockerName",
-			 c->docker_name, "Name", c->name, "Image", c->image ? c->image : "",
-			 "ImageID", c->image_id ? c->image_id : "", "CreatedAt",
-			 time_or_null(c->created_ms), "StartedAt", time_or_null(c->started_ms),
-			 "Ports", c->n_ports || c->n_bindings ? ports_json(c) : NULL);
+	json_t *list = task_volumes_json(v, c);
+
+	if (json_array_size(list) > 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+static json_t *container_json(const struct agent_view *v, const struct container *c)
+{
+	return json_pack(
+		"{s:s,s:s,s:s,s:s,s:s,s:o*,s:o*,s:o*,s:o*,s:o*}", "DockerId", c->id, "DockerName",
+		c->docker_name, "Name", c->name, "Image", c->image ? c->image : "", "ImageID",
+		c->image_id ? c->image_id : "", "CreatedAt", time_or_null(c->created_ms),
+		"StartedAt", time_or_null(c->started_ms), "Ports",
+		c->n_ports || c->n_bindings ? ports_json(c) : NULL, "Volumes", volumes_json(v, c),
+		"RestartCount", c->restart.enabled ? json_integer(c->restart_count) : NULL);
 }
 
 /* A desired status that says less than the known one is left out, as the reference agent does. */
@@ -67,13 +81,13 @@ static const char *desired_text(const struct task *t)
 	return desired;
 }
 
-static json_t *task_json(const struct task *t)
+static json_t *task_json(const struct agent_view *v, const struct task *t)
 {
 	json_t *containers = json_array();
 
 	for (size_t i = 0; i < t->n_containers; i++)
 		if (!t->containers[i].internal)
-			json_array_append_new(containers, container_json(&t->containers[i]));
+			json_array_append_new(containers, container_json(v, &t->containers[i]));
 	return json_pack("{s:s,s:s*,s:s,s:s,s:s,s:o}", "Arn", t->arn, "DesiredStatus",
 			 desired_text(t), "KnownStatus", task_status_for_service(t->known),
 			 "Family", t->family ? t->family : "", "Version",
@@ -119,7 +133,7 @@ static void answer_one(const struct agent_view *v, const char *taskarn, const ch
 		}
 	}
 	if (matches == 1)
-		answer_json(r, 200, task_json(found));
+		answer_json(r, 200, task_json(v, found));
 	else
 		answer_no_task(r, matches ? 400 : 404);
 }
@@ -129,7 +143,7 @@ static void answer_tasks(const struct agent_view *v, struct http_reply *r)
 	json_t *tasks = json_array();
 
 	for (size_t i = 0; i < v->task_count(v->userdata); i++)
-		json_array_append_new(tasks, task_json(v->task_at(v->userdata, i)));
+		json_array_append_new(tasks, task_json(v, v->task_at(v->userdata, i)));
 	answer_json(r, 200, json_pack("{s:o}", "Tasks", tasks));
 }
 

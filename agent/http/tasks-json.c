@@ -9,6 +9,7 @@
 #include "agent/engine/depends.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/json.h"
 
 static void put_text(json_t *o, const char *key, const char *value)
 {
@@ -106,6 +107,28 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 	put_text(o, "logDriver", c->log_driver);
 	put_text(o, "logPath", log);
 	return o;
+}
+
+json_t *task_volumes_json(const struct agent_view *v, const struct container *c)
+{
+	json_t *mounts = v->mounts ? v->mounts(v->userdata, c) : NULL, *m;
+	json_t *list = json_array();
+	size_t i;
+
+	json_array_foreach(mounts, i, m) {
+		json_t *one = json_object();
+
+		if (strcmp(json_get_string(m, "type", ""), "tmpfs") != 0) {
+			put_text(one, "DockerName", json_get_string(m, "name", NULL));
+			put_text(one, "Source", json_get_string(m, "source", NULL));
+			put_text(one, "Destination", json_get_string(m, "destination", NULL));
+		}
+		if (json_object_size(one) > 0)
+			(void) json_array_append(list, one);
+		json_decref(one);
+	}
+	json_decref(mounts);
+	return list;
 }
 
 json_t *task_to_json(const struct agent_view *v, const struct task *t)

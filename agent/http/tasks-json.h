@@ -9,5 +9,7 @@
 
 /* New references. */
 json_t *task_to_json(const struct agent_view *v, const struct task *t);
+/* [{DockerName, Source, Destination}] as the reference agent's services show them. */
+json_t *task_volumes_json(const struct agent_view *v, const struct container *c);
 /* NULL: no sample of the container yet. */
 json_t *container_stats_to_json(const struct agent_view *v, const struct container *c);

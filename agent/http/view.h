@@ -36,6 +36,7 @@ struct agent_status {
 	const char *container_instance_arn; /* NULL before registration */
 	const char *cluster;
 	const char *line; /* what goes on, in words; "" at first */
+	const char *availability_zone; /* NULL: not known */
 	const char *runc_version;
 	struct session_state sessions[2];
 	size_t outbox_pending;       /* tasks with something undelivered */
@@ -54,6 +55,8 @@ struct agent_view {
 	char *(*log_path)(void *userdata, const struct container *c); /* owned; NULL: none */
 	/* [{type, name, source, destination, readOnly}]; NULL: none. The whole may be NULL. */
 	json_t *(*mounts)(void *userdata, const struct container *c);
+	/* Owned; NULL: it has none for this controller. */
+	char *(*cgroup_dir)(const struct container *c, const char *controller);
 	int (*stop_task)(void *userdata, const char *arn, struct err *err);
 	/* The doctor's answer, a new reference; NULL: with @err. May be NULL itself. */
 	json_t *(*doctor)(void *userdata, bool repair, struct err *err);

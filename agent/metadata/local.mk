@@ -2,5 +2,8 @@
 libagent_a_SOURCES += \
 	agent/metadata/caller.c agent/metadata/caller.h \
 	agent/metadata/credentials-page.c \
+	agent/metadata/describe.c agent/metadata/describe.h \
 	agent/metadata/metadata.c agent/metadata/metadata.h \
-	agent/metadata/pages.h
+	agent/metadata/pages.h \
+	agent/metadata/stats-page.c \
+	agent/metadata/tasks-page.c

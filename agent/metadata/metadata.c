@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/metadata/metadata.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,15 @@ void answer_text(struct http_reply *r, unsigned status, const char *text)
 	r->body = strdup(text);
 }
 
+void answer_error(struct http_reply *r, unsigned status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	answer_json(r, status, json_vsprintf(fmt, ap));
+	va_end(ap);
+}
+
 /* What follows @prefix in @path; NULL: it does not begin so. */
 static const char *after(const char *path, const char *prefix)
 {
@@ -43,6 +53,12 @@ void metadata_answer(struct metadata *m, const struct metadata_request *q, struc
 		answer_credentials(m, &c, true, q->id, r);
 	else if ((rest = after(q->path, "/v2/credentials/")) && !strchr(rest, '/'))
 		answer_credentials(m, &c, false, rest, r);
+	else if ((rest = after(q->path, "/v4/")))
+		answer_endpoint(m, &c, true, rest, r);
+	else if ((rest = after(q->path, "/v3/")))
+		answer_endpoint(m, &c, false, rest, r);
+	else if ((rest = after(q->path, "/v2/")))
+		answer_by_address(m, &c, q->peer, rest, r);
 	else
 		answer_text(r, 404, "404 page not found\n");
 }

@@ -20,6 +20,24 @@ struct metadata {
 void answer_json(struct http_reply *r, unsigned status, json_t *o);
 void answer_text(struct http_reply *r, unsigned status, const char *text);
 
+/* The same with a JSON string for its body; printf-like. */
+void answer_error(struct http_reply *r, unsigned status, const char *fmt, ...) _printf_(3, 4);
+
 /* @v1: as in the text of errors. An empty id or none is an answer, too. */
 void answer_credentials(struct metadata *m, const struct caller *c, bool v1, const char *id,
 			struct http_reply *r);
+
+/* What is behind /v3/ and /v4/, and behind /v2/metadata and /v2/stats. */
+void answer_endpoint(struct metadata *m, const struct caller *c, bool v4, const char *rest,
+		     struct http_reply *r);
+void answer_by_address(struct metadata *m, const struct caller *c, struct in_addr peer,
+		       const char *path, struct http_reply *r);
+
+/* Whose endpoint id it is, as far as @c may know. NULL: nobody's. */
+const struct container *container_by_endpoint(const struct metadata *m, const struct caller *c,
+					      const char *id);
+
+/* NULL: there are no statistics of it. A new object. */
+json_t *container_stats(const struct metadata *m, const struct container *c, bool v4);
+/* {container id: statistics}. A new object. */
+json_t *task_stats(const struct metadata *m, const struct task *t, bool v4);

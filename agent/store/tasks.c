@@ -57,9 +57,10 @@ static int put_container(struct store *s, const struct container *c, size_t posi
 	return db_exec(s->db, err, NULL,
 		       "INSERT INTO containers (task_arn, position, name, docker_name, known,"
 		       " desired, sent, id, digest_resolved, address, bindings, created_ms,"
-		       " started_ms, finished_ms, pid)"
-		       " VALUES (?, ?, ?, ?, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0)",
-		       "titt", c->task->arn, (int64_t) position, c->name, c->docker_name);
+		       " started_ms, finished_ms, pid, endpoint_id)"
+		       " VALUES (?, ?, ?, ?, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0, ?)",
+		       "tittt", c->task->arn, (int64_t) position, c->name, c->docker_name,
+		       c->endpoint_id);
 }
 
 int store_put_task(struct store *s, const struct task *t, const json_t *definition, struct err *err)
@@ -270,6 +271,8 @@ static int load_container(sqlite3_stmt *row, void *userdata, struct err *err)
 	c->restart_count = (int) CLAMP(db_int(row, 19), 0, INT_MAX);
 	c->last_restart_ms = db_int(row, 20);
 	c->restarting = db_int(row, 21) != 0;
+	if (*db_text(row, 22)) /* a row of an older version has none */
+		(void) snprintf(c->endpoint_id, sizeof(c->endpoint_id), "%s", db_text(row, 22));
 	if (strdup_to(&c->image_digest, db_text_or_null(row, 7)) < 0 ||
 	    strdup_to(&c->image_id, db_text_or_null(row, 8)) < 0 ||
 	    strdup_to(&c->error_name, db_text_or_null(row, 13)) < 0 ||
@@ -284,7 +287,7 @@ static int load_containers(struct store *s, struct task *t, struct err *err)
 			 "SELECT position, name, known, desired, sent, id, docker_name,"
 			 " image_digest, image_id, digest_resolved, address, bindings, exit_code,"
 			 " error_name, error_message, created_ms, started_ms, finished_ms, pid,"
-			 " restart_count, last_restart_ms, restarting"
+			 " restart_count, last_restart_ms, restarting, endpoint_id"
 			 " FROM containers WHERE task_arn = ? ORDER BY position",
 			 "t", t->arn);
 

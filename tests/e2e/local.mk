@@ -1,6 +1,7 @@
 # tests/e2e/: bats files, run by tests/run.sh e2e
 EXTRA_DIST += \
 	tests/e2e/aws-double.py \
+	tests/e2e/check-schema.py \
 	tests/e2e/depends.bats \
 	tests/e2e/draining.bats \
 	tests/e2e/first-boot.bats \

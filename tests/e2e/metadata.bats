@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What tasks find at 169.254.170.2: their roles' credentials, and nobody else's.
+# What tasks find at 169.254.170.2: their roles' credentials, themselves, and nothing of others'.
 
 ROLE=arn:aws:iam::123456789012:role/app
 BRIDGE=172.31.240.1
@@ -37,6 +37,13 @@ inside() { # arn command...
 variable() { inside "$1" printenv "$2"; } # arn name
 ask() {                                   # arn path: prints the body, then the status
 	inside "$1" curl -sS --max-time 10 -w '\n%{http_code}\n' "http://169.254.170.2$2"
+}
+# Asks and has the answer checked by a schema: conforms ARN PATH DEFINITION; the body is in $body.
+conforms() {
+	ask "$1" "$2" >"$LAB_DIR/answer"
+	body=$(head -1 "$LAB_DIR/answer")
+	[ "$(tail -1 "$LAB_DIR/answer")" = 200 ] || { cat "$LAB_DIR/answer" && return 1; }
+	"$BATS_TEST_DIRNAME/check-schema.py" "$3" <<<"$body"
 }
 has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 
@@ -100,9 +107,88 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 }
 
 @test "a task in host mode has its role's credentials, too" {
-	register_role app "$ROLE" host
-	arn=$(run_task app)
+	register_script apphost 'sleep 600' && register_role apphost "$ROLE" host
+	arn=$(run_task apphost)
 	until_status "$arn" RUNNING 60
 	has_credentials "$arn" "$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)"
+	id=$(variable "$arn" ECS_CONTAINER_METADATA_URI_V4) && id=${id##*/}
+	conforms "$arn" "/v4/$id" container_v4
+	jq -e '.Networks == [{NetworkMode: "host", IPv4Addresses: [""]}]' <<<"$body"
+	conforms "$arn" "/v4/$id/stats" stats_v4
+	jq -e 'has("networks") | not' <<<"$body"
+	stop_task "$arn"
+}
+
+@test "a container sees itself and its task in every version, by the schemas" {
+	register seen '[{"name":"main","image":"IMAGE","memory":64,"essential":true,"cpu":128,
+			"dockerLabels":{"a":"b"},"portMappings":[{"containerPort":80,"hostPort":0}],
+			"logConfiguration":{"logDriver":"json-file","options":{"max-size":"1m"}},
+			"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]},
+		{"name":"side","image":"IMAGE","memory":64,"essential":false,"command":["sleep","600"]}]' \
+		'"volumes":[{"name":"v","host":{}}],"memory":"256"'
+	arn=$(run_task seen)
+	until_status "$arn" RUNNING 60
+	v4=$(variable "$arn" ECS_CONTAINER_METADATA_URI_V4)
+	v3=$(variable "$arn" ECS_CONTAINER_METADATA_URI)
+	[[ $v4 == http://169.254.170.2/v4/* && $v3 == "http://169.254.170.2/v3/${v4##*/}" ]]
+	id=${v4##*/}
+
+	conforms "$arn" "/v4/$id" container_v4
+	[ "$(jq -r '[.Name, .KnownStatus, .Labels.a, .Labels["com.amazonaws.ecs.task-arn"], .Limits.CPU, .Limits.Memory,
+		.LogDriver, .LogOptions["max-size"], .Networks[0].NetworkMode] | join(" ")' <<<"$body")" = \
+		"main RUNNING b $arn 128 64 json-file 1m bridge" ]
+	port=$(describe "$arn" '.containers[] | select(.name == "main") | .networkBindings[0].hostPort')
+	jq -e --argjson p "$port" '.Ports == [{ContainerPort: 80, Protocol: "tcp", HostPort: $p, HostIp: "0.0.0.0"}]' <<<"$body"
+	jq -e '.Volumes[0].Destination == "/v"' <<<"$body"
+	[ "$(jq -r '.Networks[0].IPv4Addresses[0]' <<<"$body")" = \
+		"$(inside "$arn" ip -4 -j addr show dev eth0 | jq -r '.[0].addr_info[0].local')" ]
+	conforms "$arn" "/v4/$id/task" task_v4
+	[ "$(jq -r '[.Cluster, .TaskARN, .Family, .Revision, .DesiredStatus, .KnownStatus, .LaunchType, .Limits.Memory,
+		(.Containers | length), .FaultInjectionEnabled] | join(" ")' <<<"$body")" = \
+		"lab $arn seen 1 RUNNING RUNNING EC2 256 2 false" ]
+	conforms "$arn" "/v3/$id" container_v3
+	jq -e 'has("LogDriver") or has("ContainerARN") | not' <<<"$body"
+	conforms "$arn" "/v3/$id/task" task_v3
+	conforms "$arn" "/v4/$id/associations/gpu" associations
+	conforms "$arn" /v2/metadata task_v3
+	conforms "$arn" "/v2/metadata/$(jq -r '.Containers[0].DockerId' <<<"$body")" container_v3
+
+	conforms "$arn" "/v4/$id/stats" stats_v4
+	jq -e '.cpu_stats.cpu_usage.total_usage > 0 and .memory_stats.usage > 0 and .memory_stats.limit == 67108864
+		and .pids_stats.current >= 1 and .networks.eth0.rx_bytes > 0 and .cpu_stats.system_cpu_usage > 0' <<<"$body"
+	conforms "$arn" "/v4/$id/task/stats" task_stats_v4
+	jq -e 'length == 2' <<<"$body"
+	conforms "$arn" "/v3/$id/stats" stats_v3
+	conforms "$arn" "/v3/$id/task/stats" task_stats_v3
+	conforms "$arn" /v2/stats task_stats_v3
+	has_rates() { conforms "$arn" "/v4/$id/stats" stats_v4 && jq -e '.network_rate_stats and .preread > "1" and .precpu_stats.system_cpu_usage > 0' <<<"$body"; }
+	lab_wait 60 "two samples" has_rates
+	stop_task "$arn"
+}
+
+@test "what metadata refuses, it refuses in the reference's words; a neighbour's id is unknown" {
+	arn=$(run_task app) && other=$(run_task app)
+	until_status "$arn" RUNNING 60
+	until_status "$other" RUNNING 60
+	id=$(variable "$other" ECS_CONTAINER_METADATA_URI_V4) && id=${id##*/}
+	[ "$(ask "$other" "/v4/$id" | tail -1)" = 200 ]
+	[ "$(ask "$arn" "/v4/$id")" = '"V4 container metadata handler: unable to get container ID from request: unable to get docker ID from v3 endpoint ID: '"$id"$'"\n404' ]
+	[ "$(ask "$arn" "/v4/$id/task")" = '"V4 task metadata handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: '"$id"$'"\n404' ]
+	[ "$(ask "$arn" "/v3/$id" | tail -1)" = 500 ]
+	[ "$(ask "$arn" "/v3/$id/stats" | tail -1)" = 400 ]
+	[ "$(ask "$arn" "/v4/$id/task/stats" | tail -1)" = 404 ]
+	[ "$(ask "$arn" "/v4/$id/nothing" | tail -1)" = 404 ]
+	stop_task "$arn"
+	stop_task "$other"
+}
+
+@test "introspection answers by the schemas" {
+	arn=$(run_task app)
+	until_status "$arn" RUNNING 60
+	local check=$BATS_TEST_DIRNAME/check-schema.py base=http://127.0.0.1:51678/v1
+	curl -fsS "$base/metadata" | "$check" introspection_metadata
+	curl -fsS "$base/tasks" | "$check" introspection_tasks
+	curl -fsS "$base/tasks?taskarn=$arn" | tee "$LAB_DIR/answer" | "$check" introspection_task
+	curl -fsS "$base/tasks?dockerid=$(jq -r '.Containers[0].DockerId' "$LAB_DIR/answer")" | "$check" introspection_task
 	stop_task "$arn"
 }

@@ -77,7 +77,7 @@ static void a_task_comes_back_as_it_was(void **state)
 	struct store *s = open_store(*state);
 	struct task *t = put(s, ARN, 1), *loaded[4] = {};
 	struct container *c = &t->containers[0];
-	char docker_name[256];
+	char docker_name[256], endpoint_id[37];
 
 	t->known = TASK_RUNNING;
 	t->sent = TASK_MANIFEST_PULLED;
@@ -104,6 +104,8 @@ static void a_task_comes_back_as_it_was(void **state)
 	c->pid = 4711;
 	container_set_error(c, "OutOfMemoryError", "m");
 	(void) snprintf(docker_name, sizeof(docker_name), "%s", c->docker_name);
+	(void) snprintf(endpoint_id, sizeof(endpoint_id), "%s", c->endpoint_id);
+	assert_int_equal(strlen(endpoint_id), 36);
 	assert_int_equal(store_update_task(s, t, NULL), 0);
 	assert_int_equal(store_update_container(s, c, NULL), 0);
 	(void) task_free(t);
@@ -127,6 +129,7 @@ static void a_task_comes_back_as_it_was(void **state)
 	assert_int_equal(c->known, CONTAINER_RUNNING);
 	assert_int_equal(strlen(c->id), 64);
 	assert_string_equal(c->docker_name, docker_name);
+	assert_string_equal(c->endpoint_id, endpoint_id);
 	assert_string_equal(c->image_digest, "sha256:d");
 	assert_string_equal(c->image_id, "sha256:i");
 	assert_true(c->digest_resolved_by_agent);

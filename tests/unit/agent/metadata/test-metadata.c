@@ -220,11 +220,15 @@ static void containers_are_told_where_to_ask(void **state _unused_)
 	struct container *c = &containers[0];
 
 	tasks[0].role_credentials_id = (char *) "one-task";
+	(void) snprintf(c->endpoint_id, sizeof(c->endpoint_id), "an-id");
 	assert_int_equal(strv_append(&env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/forged"), 0);
 	assert_int_equal(endpoints_add(c, "eu-west-1", &env), 0);
 	assert_true(strv_contains(
 		env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/one-task"));
 	assert_false(strv_contains(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/forged"));
+	assert_true(strv_contains(env, "ECS_CONTAINER_METADATA_URI=http://169.254.170.2/v3/an-id"));
+	assert_true(
+		strv_contains(env, "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/an-id"));
 	assert_true(strv_contains(env, "AWS_REGION=eu-west-1"));
 	assert_true(strv_contains(env, "AWS_DEFAULT_REGION=eu-west-1"));
 
