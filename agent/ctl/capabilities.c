@@ -80,7 +80,9 @@ static const struct {
 	condition_fn holds;
 } capabilities[] = {
 	{ B "private-registry-authentication.secretsmanager", always },
+	{ B "secrets.ssm.environment-variables", always },
 	{ B "ecr-endpoint", always },
+	{ B "secrets.asm.environment-variables", always },
 	{ B "full-sync", always },
 	{ B "network.container-port-range", always },
 	{ A "privileged-container", privileged },

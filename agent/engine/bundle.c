@@ -58,6 +58,8 @@ static void bundle_done(struct bundle *b)
 	free(b->rootfs);
 	free(b->cgroup);
 	b->args = strv_free(b->args);
+	for (char **s = b->env; s && *s; s++)
+		explicit_bzero(*s, strlen(*s)); /* there may be secrets among them */
 	b->env = strv_free(b->env);
 	user_ids_done(&b->user);
 	free(b->mounts);
@@ -99,7 +101,7 @@ static int env_set_all(char ***env, char *const *from)
 	return k;
 }
 
-/* Strongest last: defaults, links, image, task definition. HOME comes from the runtime. */
+/* Strongest last: defaults, links, image, task definition, endpoints, secrets. HOME: the runtime. */
 static int merge_env(const struct container *c, const struct image *image, struct bundle *b)
 {
 	_cleanup_(freep) char *gpus = gpus_visible(c);
@@ -117,7 +119,9 @@ static int merge_env(const struct container *c, const struct image *image, struc
 		k = env_set(&b->env, c->environment[i].key, c->environment[i].value);
 	if (k == 0 && gpus)
 		k = env_set(&b->env, "NVIDIA_VISIBLE_DEVICES", gpus);
-	return k == 0 ? endpoints_add(c, c->run->engine->config->region, &b->env) : k;
+	if (k == 0)
+		k = endpoints_add(c, c->run->engine->config->region, &b->env);
+	return k == 0 ? task_inputs_set_secrets(c, &b->env, env_set) : k;
 }
 
 static const char *first_text(const char *a, const char *b, const char *fallback)
@@ -424,8 +428,9 @@ static int make(struct container *c, const struct image *image, struct bundle *b
 	if (k < 0)
 		return k;
 	choose_hostname(c, b);
-	if (merge_env(c, image, b) < 0)
-		return err_set(err, ENOMEM, "merge environment");
+	k = merge_env(c, image, b);
+	if (k < 0)
+		return err_set_errno(err, -k, "merge environment");
 	k = make_directories(c, b, err);
 	root.dir = b->data_dir;
 	if (k == 0)

@@ -291,7 +291,7 @@ static void intend_finish(struct container *c)
 
 static void intend(struct engine *e, struct container *c, const struct reconcile_step *step)
 {
-	if (!holder_lets(c, step->action))
+	if (!task_inputs_let(c, step->action) || !holder_lets(c, step->action))
 		return;
 	switch (step->action) {
 	case ACTION_PULL:
@@ -505,4 +505,5 @@ void decide_task(struct engine *e, struct task *t)
 	while (decide_once(e, t, cs, steps))
 		;
 	t->run->dirty = false;
+	task_inputs_review(t);
 }

@@ -49,6 +49,7 @@ static void task_run_free(struct task *t)
 		run_done(&t->run->containers[i]);
 		t->containers[i].run = NULL;
 	}
+	task_inputs_free(t);
 	json_decref(t->run->insert);
 	(void) sd_event_source_disable_unref(t->run->wake);
 	free(t->run->cgroup_path);

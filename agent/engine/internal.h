@@ -24,6 +24,7 @@ struct volume;
 struct container_volumes;
 struct mount_list;
 struct image_cleanup;
+struct task_inputs;
 
 /* One per container, for as long as the engine has it. */
 struct container_run {
@@ -64,6 +65,8 @@ struct task_run {
 	sd_event_source *wake; /* owned: a start timeout of one of its containers */
 	int64_t wake_ms;       /* when, wall clock; 0: never */
 	json_t *insert;    /* owned: definition of a task that has no row yet */
+	struct task_inputs
+		*inputs;   /* owned; NULL: nothing was asked for yet, or is wanted any more */
 	char *cgroup_path; /* owned: what runc takes as parent */
 	int64_t arrived_mono_ms;
 	int64_t remove_at_ms; /* wall clock; 0: not yet known */
@@ -176,6 +179,18 @@ void volumes_release(struct container *c);                    /* it and its trac
 bool volumes_discard(struct engine *e, const struct task *t); /* false: some are still in use */
 void volumes_restore(struct engine *e); /* mounts and directories of nobody go */
 void volumes_free(struct engine *e);
+
+/*
+ * task-inputs.c: values of secrets. They are asked for when the task's first image is, and are there
+ * before a container that has some is CREATED; a failure stops the task. Nothing is on the disk: an
+ * agent that was restarted asks again when it needs them.
+ */
+bool task_inputs_let(struct container *c, enum container_action action); /* false: not yet */
+void task_inputs_review(struct task *t); /* after each decision: what nobody needs goes */
+void task_inputs_free(struct task *t);
+/* Hands each variable to @set, in no order that matters. -ENOENT: they are not there. */
+typedef int (*task_inputs_set_fn)(char ***env, const char *key, const char *value);
+int task_inputs_set_secrets(const struct container *c, char ***env, task_inputs_set_fn set);
 
 /* bundle.c: root, files and config.json of a container; the shim's parameters follow from it. */
 int bundle_make(struct container *c, const struct image *image, struct err *err);

@@ -28,6 +28,11 @@ engine_sources = \
 	agent/engine/image-check.h \
 	agent/engine/image-cleanup.c \
 	agent/engine/image-cleanup.h \
+	agent/engine/inputs-asm.c \
+	agent/engine/inputs-private.h \
+	agent/engine/inputs-ssm.c \
+	agent/engine/inputs.c \
+	agent/engine/inputs.h \
 	agent/engine/intake.c \
 	agent/engine/internal.h \
 	agent/engine/links.c \
@@ -38,6 +43,7 @@ engine_sources = \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
 	agent/engine/payload-health.c \
+	agent/engine/payload-inputs.c \
 	agent/engine/payload-ports.c \
 	agent/engine/payload-registry.c \
 	agent/engine/payload-unsupported.c \
@@ -61,7 +67,9 @@ engine_sources = \
 	agent/engine/resolve.c \
 	agent/engine/restart.c \
 	agent/engine/restore.c \
+	agent/engine/secret-value.c \
 	agent/engine/slots.c \
+	agent/engine/task-inputs.c \
 	agent/engine/task.c \
 	agent/engine/task.h \
 	agent/engine/volume-mounts.c \

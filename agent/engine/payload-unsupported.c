@@ -42,7 +42,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
 
 	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
-	{ PAYLOAD_CONTAINER, "secrets", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
 	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
 	{ PAYLOAD_CONTAINER, "managedAgents", NULL },

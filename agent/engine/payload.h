@@ -33,6 +33,9 @@ int payload_decode_bare_task(const json_t *obj, struct task **ret, struct err *e
 int payload_decode_registry(const json_t *value, void *dst, const struct json_field *f,
 			    struct err *err);
 
+/* secrets[], for json_decode_array: struct secret. */
+extern const struct json_array payload_secrets;
+
 /* A copy of the task object for the store: without role credentials but for their ids. */
 json_t *payload_without_secrets(const json_t *obj);
 

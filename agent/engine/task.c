@@ -176,6 +176,9 @@ void container_done(struct container *c)
 	json_pairs_free(c->labels, c->n_labels);
 	health_check_done(&c->health_check);
 	registry_auth_done(&c->registry_auth);
+	for (size_t i = 0; i < c->n_secrets; i++)
+		secret_done(&c->secrets[i]);
+	free(c->secrets);
 	json_pairs_free(c->sysctls, c->n_sysctls);
 	json_pairs_free(c->log_options, c->n_log_options);
 	for (size_t i = 0; i < c->n_ulimits; i++)

@@ -149,6 +149,14 @@ struct registry_auth {
 	char *secret;                                   /* owned: its name, of ASM */
 };
 
+enum secret_provider { SECRET_SSM, SECRET_ASM };
+
+/* A variable whose value AWS keeps; see inputs.h. */
+struct secret {
+	char *name, *value_from, *region; /* owned; region NULL or "": the ARN's, else ours */
+	enum secret_provider provider;
+};
+
 struct task;
 
 struct container {
@@ -206,6 +214,8 @@ struct container {
 	char *health_check_type; /* "docker": the service hears of the container's health */
 	struct docker_options docker; /* the rarer wishes */
 	struct registry_auth registry_auth;
+	struct secret *secrets;
+	size_t n_secrets;
 
 	/* state */
 	enum container_status known, desired;
@@ -228,6 +238,7 @@ struct container {
 	bool restarting; /* the last restart is written down, but the run has not begun yet */
 	const struct depend *waits_for; /* borrowed from depends; what keeps it from starting */
 	int64_t waits_since_ms;
+	const char *waits_note; /* static: what keeps it from starting, beside the above; NULL */
 	struct container_health
 		health;            /* who changes it touches the task: others may wait for it */
 	struct container_run *run; /* owned by the engine: shim, pull, timers; NULL outside it */
@@ -276,6 +287,7 @@ int task_id_from_arn(const char *arn, char id[256], struct err *err);
 bool container_health_is_tracked(const struct container *c);
 void health_check_done(struct health_check *h);
 void registry_auth_done(struct registry_auth *a);
+void secret_done(void *secret);
 
 /* Records the first error of a container; later ones are dropped. */
 void container_set_error(struct container *c, const char *name, const char *message);

@@ -56,9 +56,9 @@ static void put_waiting(json_t *o, const struct container *c)
 {
 	char text[DEPENDS_TEXT_MAX];
 
-	if (c->known >= CONTAINER_RUNNING || !depends_waiting_text(c, text))
+	if (c->known >= CONTAINER_RUNNING || (!depends_waiting_text(c, text) && !c->waits_note))
 		return;
-	put_text(o, "waitingFor", text);
+	put_text(o, "waitingFor", c->waits_for ? text : c->waits_note);
 	put_time(o, "waitingSince", c->waits_since_ms);
 }
 

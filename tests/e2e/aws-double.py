@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""ECR's GetAuthorizationToken and Secrets Manager's GetSecretValue for one laboratory: aws-double.py PORT
-DIRECTORY. Takes requests only when their signature is right, by the keys of the environment or those the
-control plane in DIRECTORY gave to a role; secrets are files of DIRECTORY/secrets. Tells on standard error
-who asked what."""
+"""ECR's GetAuthorizationToken, Secrets Manager's GetSecretValue and SSM's GetParameters for one laboratory:
+aws-double.py PORT DIRECTORY. Takes requests only when their signature is right, by the keys of the
+environment or those the control plane in DIRECTORY gave to a role; secrets and parameters are files of
+DIRECTORY/secrets and DIRECTORY/parameters. Tells on standard error who asked what."""
 import base64, glob, http.server, json, os, re, sqlite3, sys, time
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -75,6 +75,12 @@ class Service(http.server.BaseHTTPRequestHandler):
                 return self.answer(400, {"__type": "ResourceNotFoundException",
                                          "Message": "Secrets Manager can't find the specified secret."})
             return self.answer(200, {"Name": name, "SecretString": open(LAB + "/secrets/" + name).read()})
+        if target == "AmazonSSM.GetParameters":
+            names = json.loads(body)["Names"]
+            files = {n: LAB + "/parameters/" + n for n in names if re.fullmatch(r"[a-z]+", n)}
+            found = {n: open(f).read() for n, f in files.items() if os.path.exists(f)}
+            return self.answer(200, {"Parameters": [{"Name": n, "Value": v} for n, v in found.items()],
+                                     "InvalidParameters": [n for n in names if n not in found]})
         return self.answer(400, {"__type": "UnknownOperationException"})
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Registries that want a login: secrets of Secrets Manager and ECR, by signed calls to local doubles of both;
-# ECR under its own name, over TLS with an authority of /etc/docker/certs.d; images fetched ahead of tasks.
+# What a task's execution role opens, by signed calls to local doubles of the services: registries that want a
+# login (secrets of Secrets Manager; ECR under its own name, over TLS with an authority of
+# /etc/docker/certs.d), and the values of a container's secrets. Images fetched ahead of tasks.
 
 load helper
 
@@ -40,13 +41,15 @@ setup_file() {
 	echo "127.0.0.1 localhost $ECR" >/etc/hosts
 	export ETC_DIR=$dir
 	lab_up AWS_ENDPOINT_URL_ECR=http://127.0.0.1:7777 AWS_ENDPOINT_URL_SECRETS_MANAGER=http://127.0.0.1:7777 \
-		ECS_IMAGE_PREFETCH=127.0.0.1:5000/web:latest
+		AWS_ENDPOINT_URL_SSM=http://127.0.0.1:7777 ECS_IMAGE_PREFETCH=127.0.0.1:5000/web:latest
 	make_certificate >"$LAB_DIR/openssl.log" 2>&1
-	mkdir -p "/etc/docker/certs.d/$ECR" "$LAB_DIR/secrets"
+	mkdir -p "/etc/docker/certs.d/$ECR" "$LAB_DIR/secrets" "$LAB_DIR/parameters"
 	cp "$LAB_DIR/ca.pem" "/etc/docker/certs.d/$ECR/lab.crt"
 	echo '{"username":"joe","password":"s3cret"}' >"$LAB_DIR/secrets/good"
 	echo '{"username":"joe","password":"wrong"}' >"$LAB_DIR/secrets/stale"
 	echo 'hunter2' >"$LAB_DIR/secrets/bad"
+	printf '{"user":"ann","key":"plover-egg"}' >"$LAB_DIR/secrets/app"
+	printf 'xyzzy: no spoon' >"$LAB_DIR/parameters/motto"
 	echo 'ecr:token' >"$LAB_DIR/ecr-password"
 	lab_daemon double python3 "$TOP/tests/e2e/aws-double.py" 7777 "$LAB_DIR"
 	lab_wait 20 "the double of ECR" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777'
@@ -136,4 +139,47 @@ failure_of() { # FAMILY: runs it and prints why its container did not start
 	register_from dead 210987654321.dkr.ecr.us-west-2.amazonaws.com/web:latest
 	run -0 failure_of dead
 	[[ $output = "CannotPullECRContainerError: ecr auth: GetAuthorizationToken: "* ]]
+}
+
+ASM=arn:aws:secretsmanager:us-west-2:123456789012:secret
+
+# Runs a script with secrets, NAME=FROM each: register_secrets FAMILY SCRIPT NAME=FROM ...
+register_secrets() {
+	local family=$1 script=$2 list="" pair
+	shift 2
+	for pair; do
+		list="$list${list:+,}{\"name\":\"${pair%%=*}\",\"valueFrom\":\"${pair#*=}\"}"
+	done
+	register "$family" "[{\"name\":\"main\",\"image\":\"IMAGE\",\"memory\":64,\"essential\":true,
+		\"command\":[\"sh\",\"-c\",$(jq -Rs . <<<"$script")],
+		\"environment\":[{\"name\":\"MOTTO\",\"value\":\"weak\"}],\"secrets\":[$list]}]" "$ROLE"
+}
+
+@test "a container's secrets are in its environment, and nowhere else" {
+	# The task definition is written down, so it names only the hash of what is expected.
+	hash=$(printf '%s|%s|%s' 'xyzzy: no spoon' ann '{"user":"ann","key":"plover-egg"}' | sha256sum)
+	register_secrets inside "[ \"\$(printf '%s|%s|%s' \"\$MOTTO\" \"\$USER_NAME\" \"\$ALL\" | sha256sum)\" = '$hash' ] && exec sleep 1000" \
+		"MOTTO=motto" "USER_NAME=$ASM:app:user::" "ALL=$ASM:app"
+	arn=$(run_task inside)
+	until_status "$arn" RUNNING 60
+	sleep_is_there() { [ "$(tr '\0' ' ' <"/proc/$(container_pid "$arn" main)/cmdline")" = "sleep 1000 " ]; }
+	lab_wait 60 "the script to find its secrets" sleep_is_there
+	grep -q 'AmazonSSM.GetParameters by arn:aws:iam::123456789012:role/exec: {"Names":\["motto"\],"WithDecryption":true}' "$LAB_DIR/double.log"
+	[ "$(grep -c 'GetSecretValue by .*:secret:app"' "$LAB_DIR/double.log")" = 1 ]
+	lab_ecsctl agent inspect "${arn##*/}" --json >"$LAB_DIR/inspect.json"
+	seen=$(grep -rlsE 'xyzzy|plover-egg' "$LAB_DIR/agent" "$LAB_DIR/agent.log" "$LAB_DIR/inspect.json" || true)
+	[ -z "$seen" ] || { echo "$seen"; false; }
+	stop_task "$arn"
+}
+
+@test "a task whose secrets cannot be had is stopped with the reason" {
+	register_secrets missing true "A=motto" "B=absent" "C=gone"
+	arn=$(run_task missing)
+	until_status "$arn" STOPPED 60
+	[ "$(describe "$arn" .stoppedReason)" = "Fetching secret data from SSM Parameter Store in us-west-2: invalid parameters: absent,gone" ]
+	register_secrets nokey true "A=$ASM:app:none::"
+	arn=$(run_task nokey)
+	until_status "$arn" STOPPED 60
+	[ "$(describe "$arn" .stoppedReason)" = "Trying to retrieve secret with value $ASM:app:none:: resulted in error: retrieved secret from Secrets Manager did not contain json key none" ]
+	[ "$(describe "$arn" '.containers[0].exitCode')" = null ]
 }

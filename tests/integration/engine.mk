@@ -7,6 +7,7 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health \
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends tests/integration/engine/test-limits \
+	tests/integration/engine/test-inputs \
 	tests/integration/engine/test-image-cleanup \
 	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
 	tests/integration/engine/test-offline tests/integration/engine/test-pulls \
@@ -15,6 +16,8 @@ check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c $(ENGINE_WORLD)
 tests_integration_engine_test_depends_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_inputs_SOURCES = tests/integration/engine/test-inputs.c $(ENGINE_WORLD) $(AWS_FAKE)
+tests_integration_engine_test_inputs_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread
 tests_integration_engine_test_engine_SOURCES = tests/integration/engine/test-engine.c $(ENGINE_WORLD)
 tests_integration_engine_test_engine_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_limits_SOURCES = tests/integration/engine/test-limits.c $(ENGINE_WORLD)

@@ -243,6 +243,8 @@ static int start_agent(struct err *ret)
 	must(net_new(&np, &world.net, &err), &err, "net");
 	ep.store = world.store;
 	ep.net = world.net;
+	ep.http = world.http;
+	ep.roles = world.roles;
 	ep.callbacks.on_outbox = on_outbox;
 	ep.callbacks.on_event = on_event;
 	must(engine_new(&ep, &world.engine, &err), &err, "engine");

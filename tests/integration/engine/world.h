@@ -20,6 +20,8 @@ struct world {
 	struct store *store;
 	struct net *net;
 	struct engine *engine;
+	struct http_client *http;          /* of the test that wants services of AWS; else NULL */
+	struct role_store *roles;          /* the same */
 	struct host_resources resources;   /* cpu 0: nothing is bounded */
 	bool offline;                      /* nobody takes reports */
 	bool undelivered;                  /* an entry could not be taken out of the outbox */

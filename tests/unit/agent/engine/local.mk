@@ -27,3 +27,6 @@ tests_unit_agent_engine_test_depends_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/agent/engine/test-registry-token
 tests_unit_agent_engine_test_registry_token_SOURCES = tests/unit/agent/engine/test-registry-token.c $(AWS_FAKE) tests/unit/test.h
 tests_unit_agent_engine_test_registry_token_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread
+UNIT_TESTS += tests/unit/agent/engine/test-inputs
+tests_unit_agent_engine_test_inputs_SOURCES = tests/unit/agent/engine/test-inputs.c $(AWS_FAKE) tests/unit/test.h
+tests_unit_agent_engine_test_inputs_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread

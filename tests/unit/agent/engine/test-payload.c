@@ -309,7 +309,21 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		  "associations[0]: type: 'elastic-inference' is not supported by this build",
 		  ENOTSUP },
 		{ "", ",\"secrets\":[{\"name\":\"x\"}]",
-		  "containers[0]: secrets: not supported by this build", ENOTSUP },
+		  "containers[0]: secrets[0]: valueFrom: missing", EPROTO },
+		{ "", ",\"secrets\":[{\"name\":\"a=b\",\"valueFrom\":\"v\"}]",
+		  "containers[0]: secrets[0]: name: 'a=b' is no name of a variable", EPROTO },
+		{ "", ",\"secrets\":[{\"name\":\"a\",\"valueFrom\":\"v\",\"provider\":\"x\"}]",
+		  "containers[0]: secrets[0]: provider: 'x' is neither ssm nor asm", EPROTO },
+		{ "",
+		  ",\"secrets\":[{\"name\":\"a\",\"valueFrom\":\"v\",\"type\":\"MOUNT_POINT\"}]",
+		  "containers[0]: secrets[0]: type: 'MOUNT_POINT': not supported by this build",
+		  ENOTSUP },
+		{ "",
+		  ",\"secrets\":[{\"name\":\"a\",\"valueFrom\":\"v\",\"target\":\"LOG_DRIVER\"}]",
+		  "containers[0]: secrets[0]: target: LOG_DRIVER: the log drivers of this build "
+		  "take "
+		  "no secrets",
+		  ENOTSUP },
 		{ "",
 		  ",\"dockerConfig\":{\"hostConfig\":\"{\\\"LogConfig\\\":{\\\"Type\\\":"
 		  "\\\"awslogs\\\"}}\"}",
@@ -329,6 +343,23 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		assert_string_equal(err.msg, cases[i].complaint);
 		assert_null(t);
 	}
+}
+
+static void secrets_arrive(void **state _unused_)
+{
+	_cleanup_(task_freep) struct task *t = good(
+		"", ",\"secrets\":[{\"name\":\"A\",\"valueFrom\":\"p\",\"region\":\"r\","
+		    "\"provider\":\"ssm\",\"type\":\"ENVIRONMENT_VARIABLE\",\"target\":"
+		    "\"CONTAINER\"},{\"name\":\"B\",\"valueFrom\":\"arn:aws:secretsmanager:r:1:"
+		    "secret:s\"}]");
+	const struct container *c = &t->containers[0];
+
+	assert_int_equal(c->n_secrets, 2);
+	assert_string_equal(c->secrets[0].name, "A");
+	assert_string_equal(c->secrets[0].value_from, "p");
+	assert_string_equal(c->secrets[0].region, "r");
+	assert_int_equal(c->secrets[0].provider, SECRET_SSM);
+	assert_int_equal(c->secrets[1].provider, SECRET_ASM);
 }
 
 #define VOLUMES(list) ",\"volumes\":[" list "]"
@@ -605,6 +636,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_letters_digits_dash_and_underscore),
 		cmocka_unit_test(an_arn_without_an_id_is_refused),
 		cmocka_unit_test(secrets_do_not_reach_the_store),
+		cmocka_unit_test(secrets_arrive),
 		cmocka_unit_test(selinux_labels_are_made_of_their_parts),
 		cmocka_unit_test(signals_have_names_and_numbers),
 		cmocka_unit_test(sizes_have_units),
