@@ -11,6 +11,12 @@ set -eu
 packages='' boot=init=/sbin/vm-init
 if [ "${1:-}" = --systemd ]; then
 	packages=,systemd-sysv boot="init=/sbin/init systemd.run=/sbin/vm-session systemd.unified_cgroup_hierarchy=1"
+	# Emulated, what prepares a machine for people takes longer than it is waited for.
+	boot="$boot systemd.default_timeout_start_sec=900"
+	for unit in udev-trigger udevd journal-flush tmpfiles-setup tmpfiles-setup-dev sysctl sysusers \
+		random-seed update-utmp modules-load; do
+		boot="$boot systemd.mask=systemd-$unit.service"
+	done
 	shift
 fi
 [ "${1:-}" != --packages ] || { packages=$packages,$2 && shift 2; }
@@ -74,7 +80,7 @@ trap 'rm -rf "$run"' EXIT
 cp -a "$payload" "$run/payload"
 echo "$command" >"$run/payload/vm-command"
 mkfs.ext4 -q -d "$run/payload" "$run/payload.img" $(($(du -sm "$run/payload" | cut -f1) * 2 + 64))M
-qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nographic -no-reboot -snapshot \
+qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nic none -nographic -no-reboot -snapshot \
 	-kernel "$cache/$key.kernel" -initrd "$cache/$key.initrd" \
 	-append "root=/dev/vda rw $boot console=ttyS0 quiet loglevel=3 panic=-1" \
 	-drive "file=$cache/$key.img,if=virtio,format=raw" -drive "file=$run/payload.img,if=virtio,format=raw" \

@@ -16,6 +16,7 @@
 #include "common/spawn.h"
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/runc/runc.h"
+#include "tests/integration/host.h"
 #include "tests/integration/shim/box.h"
 
 static int n_tests, n_failed;
@@ -131,34 +132,44 @@ static bool lives(pid_t pid)
 	return fs_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL) == 0 && !strstr(text, ") Z ");
 }
 
+static long number_in(const char *path)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	return fs_read_file(AT_FDCWD, path, 64, &text, NULL, NULL) < 0 ? 0 : strtol(text, NULL, 10);
+}
+
+/* The runtime that the shim of @b has started; 0: it has not. */
+static pid_t runtime_of(const struct box *b)
+{
+	_cleanup_(freep) char *pid_file = path_join("%s/shim.pid", b->run_dir), *children = NULL;
+	long shim = number_in(pid_file);
+
+	children = path_join("/proc/%ld/task/%ld/children", shim, shim);
+	return shim > 0 ? (pid_t) number_in(children) : 0;
+}
+
 /* Killed between the start of runc and the container's: runc must not go on without anybody to tell. */
 static void shim_killed_early(void)
 {
-	_cleanup_(freep) char *path = path_join("%s/slow-runtime", box_top()), *children = NULL,
-			      *text = NULL, *pid_file = NULL;
+	_cleanup_(freep) char *path = path_join("%s/slow-runtime", box_top());
 	_cleanup_(boxp) struct box b;
 	struct shim_event e = {};
-	pid_t runtime;
+	pid_t runtime = 0;
 
 	box_init(&b, "true");
 	b.params.runc = path;
 	(void) box_start(&b, NULL);
-	(void) usleep(200000);
-	pid_file = path_join("%s/shim.pid", b.run_dir);
-	(void) fs_read_file(AT_FDCWD, pid_file, 64, &text, NULL, NULL);
-	children = path_join("/proc/%ld/task/%ld/children", strtol(text, NULL, 10),
-			     strtol(text, NULL, 10));
-	free(text);
-	(void) fs_read_file(AT_FDCWD, children, 64, &text, NULL, NULL);
-	runtime = (pid_t) strtol(text, NULL, 10);
-	free(text);
-	text = NULL;
+	for (int64_t i = 0; i < patiently(500) && runtime == 0; i++) {
+		runtime = runtime_of(&b);
+		(void) usleep(10000);
+	}
 	ok(!box_wait(&b, &e, 0) && shim_pidfd(b.shim) >= 0 && runtime > 1,
 	   "the runtime is at work");
 	(void) pidfd_send_signal(shim_pidfd(b.shim), SIGKILL, NULL, 0);
 	ok(box_wait(&b, &e, 5000) && e.type == SHIM_GONE && e.pid == 0,
 	   "a shim killed before the start is told");
-	for (int i = 0; i < 100 && lives(runtime); i++)
+	for (int64_t i = 0; i < patiently(500) && lives(runtime); i++)
 		(void) usleep(10000);
 	ok(!lives(runtime), "the runtime died with it");
 }
