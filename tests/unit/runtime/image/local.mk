@@ -8,6 +8,7 @@ UNIT_TESTS += \
 	tests/unit/runtime/image/test-prune \
 	tests/unit/runtime/image/test-pull \
 	tests/unit/runtime/image/test-reference \
+	tests/unit/runtime/image/test-sandbox \
 	tests/unit/runtime/image/test-store
 if HAVE_ARCHIVE
 UNIT_TESTS += tests/unit/runtime/image/test-apply
@@ -32,3 +33,6 @@ tests_unit_runtime_image_test_outline_SOURCES = tests/unit/runtime/image/test-ou
 tests_unit_runtime_image_test_outline_LDADD = $(RUNTIME_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
 tests_unit_runtime_image_test_progress_SOURCES = tests/unit/runtime/image/test-progress.c
 tests_unit_runtime_image_test_progress_LDADD = $(RUNTIME_LIBS) $(UNIT_LIBS)
+tests_unit_runtime_image_test_sandbox_SOURCES = \
+	tests/unit/runtime/image/test-sandbox.c runtime/unpack/sandbox.c runtime/unpack/sandbox.h
+tests_unit_runtime_image_test_sandbox_LDADD = $(RUNTIME_LIBS) $(SECCOMP_LIBS) $(UNIT_LIBS)
