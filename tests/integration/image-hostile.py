@@ -59,7 +59,7 @@ class Layout:
 
     def write(self, path):
         config = self.raw_config or json.dumps(self.config).encode()
-        self.add(config)
+        self.blobs.setdefault(digest(config), config)
         self.blobs.setdefault(self.layer["digest"], self.blob)
         m = dict({"config": {"mediaType": CONFIG, "digest": digest(config), "size": len(config)},
                   "layers": [self.layer]}, **self.manifest)
@@ -104,6 +104,22 @@ archive("too large an attribute", "larger than",
 archive("too large an extension header", "larger than",
         ("f", REG, {"pax_headers": {"comment": "v" * (2 << 20)}}))
 archive("an owner that overflows to root", "outside 0..4294967294", ("f", REG, {"pax_headers": {"uid": str(1 << 32)}}))
+archive("a hard link to a directory", "no file of the archive", ("d", DIR, {}), ("h", LNK, {"linkname": "d"}))
+archive("a hard link to a whiteout", "no file of the archive", (".wh.w", REG, {}), ("h", LNK, {"linkname": "w"}))
+archive("a hard link to itself", "hard link to itself", ("h", LNK, {"linkname": "./h"}))
+archive("symbolic links in a circle", "too many symbolic links",
+        ("a", SYM, {"linkname": "b"}), ("b", SYM, {"linkname": "a"}), ("a/f", REG, {}))
+archive("a parent that is a file", "not a directory of the archive", ("f", REG, {}), ("f/g", REG, {}))
+archive("directories without end that the archive leaves out", "too many directories", ("d/" * 2000 + "f", REG, {}))
+archive("a name longer than any", "longer than 255", ("n" * 256, REG, {}))
+archive("a path longer than any", "longer than 4095", ("d/" * 2050 + "f", REG, {}))
+archive("an attribute that makes a directory opaque", "reserved",
+        ("d", DIR, {"pax_headers": {"SCHILY.xattr.trusted.overlay.opaque": "y"}}))
+archive("an attribute of overlayfs without privileges", "reserved",
+        ("f", REG, {"pax_headers": {"SCHILY.xattr.user.overlay.redirect": "/etc"}}))
+archive("an owner below zero", "outside 0..4294967294", ("f", REG, {"pax_headers": {"uid": "-1"}}))
+archive("a size below zero", "size is outside", ("f", REG, {"pax_headers": {"size": "-1"}}))
+archive("a file larger than any disk", "unpacks to more than", ("f", REG, {"pax_headers": {"size": str(1 << 50)}}))
 archive("a root that is no directory", "not a directory", (".", REG, {}))
 archive("a sparse file without its map", "cut short", ("f", REG, {"pax_headers": {"GNU.sparse.major": "1"}}))
 archive("a sparse file of a part beyond its end", "beyond its end",
@@ -136,6 +152,17 @@ l = Layout(); l.config["rootfs"]["diff_ids"] *= 2
 case("more diff_ids than layers", l, "diff_ids")
 l = Layout(); l.layer["mediaType"] = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"; l.layer["urls"] = ["http://127.0.0.1:1/"]
 case("a foreign layer", l, "kept outside")
+l = Layout(); l.raw_config = json.dumps(l.config).encode(); l.blobs[digest(l.raw_config)] = b"{}"
+case("a configuration of another digest", l, "digest")
+l = Layout(); l.raw_manifest = b"{}"; l.entry["digest"] = digest(b"something else"); l.blobs[l.entry["digest"]] = b"{}"
+case("a manifest of another digest", l, "digest")
+l = Layout(); l.layer["urls"] = ["http://127.0.0.1:1/layer"]; l.layer["mediaType"] = \
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+case("a layer that may not be distributed", l, "kept outside")
+l = Layout(); l.layer["digest"] = "sha512:" + "0" * 128
+case("a digest of another kind", l, "is not sha256")
+l = Layout(); l.layer["mediaType"] = "application/vnd.cncf.helm.chart.content.v1"
+case("an artifact that is no image", l, "not a layer's")
 l = Layout(); l.layer["digest"] = "sha256:../../../../etc/passwd"
 case("a digest that is a path", l, "digest")
 l = Layout(); l.manifest["manifests"] = []
@@ -180,7 +207,64 @@ case("indexes within indexes without end", nested(50), "index within an index go
 l = Layout(); l.manifest_type = "application/vnd.docker.distribution.manifest.v2+json"
 case("an OCI manifest that is served as Docker's", l, "does not fit")
 
-print("1..%d" % (len(cases) + 3))
+# ---- taken, and harmless ----
+
+def inside(path):
+    """The layer's own file of that name."""
+    layers = lab + "/store/layers/"
+    return [layers + d + "/" + path for d in os.listdir(layers) if os.path.lexists(layers + d + "/" + path)]
+
+
+def as_nobody(what):
+    """Runs a function as the user nobody. Returns what it raised, by name."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            what()
+            os.write(w, b"nothing")
+        except OSError as e:
+            os.write(w, type(e).__name__.encode())
+        os._exit(0)
+    os.close(w)
+    said = os.read(r, 100).decode()
+    os.waitpid(pid, 0)
+    os.close(r)
+    return said
+
+
+def writes_through_a_link():
+    return open(canary).read() == "untouched" and os.listdir(lab + "/outside") == [] and len(inside(lab[1:] + "/outside/f")) == 1
+
+
+def closed_to_others(name, mode):
+    def look():
+        found = inside(name)
+        return len(found) == 1 and os.lstat(found[0]).st_mode & 0o7777 == mode and \
+            as_nobody(lambda: os.close(os.open(found[0], os.O_RDONLY))) == "PermissionError"
+    return look
+
+
+os.mkdir(lab + "/outside")
+harmless = [
+    ("a link that leads out is followed inside", tar(("s", SYM, {"linkname": lab + "/outside"}), ("s/f", REG, {"content": b"evil"})),
+     writes_through_a_link),
+    ("also by way of ..", tar(("d", DIR, {"mode": 0o755}), ("d/s", SYM, {"linkname": "../" * 30 + lab[1:] + "/outside"}),
+                              ("d/s/f", REG, {"content": b"evil"})), writes_through_a_link),
+    ("a file takes the place of the link", tar(("s", SYM, {"linkname": canary}), ("s", REG, {"content": b"evil"})),
+     lambda: open(canary).read() == "untouched" and open(inside("s")[0]).read() == "evil"),
+    ("a directory takes the place of the link", tar(("s", SYM, {"linkname": lab + "/outside"}), ("s", DIR, {}), ("s/f", REG, {})),
+     lambda: os.listdir(lab + "/outside") == [] and len(inside("s/f")) == 1),
+    ("a whiteout through a link hides nothing outside", tar(("s", SYM, {"linkname": lab}), ("s/.wh.canary", REG, {})),
+     lambda: open(canary).read() == "untouched"),
+    ("a set-user-id program is out of reach", tar(("su", REG, {"mode": 0o4755, "content": b"x"})), closed_to_others("su", 0o4755)),
+    ("so is a device", tar(("disk", tarfile.BLKTYPE, {"mode": 0o666, "devmajor": 7, "devminor": 0})), closed_to_others("disk", 0o666)),
+]
+
+print("1..%d" % (len(cases) + len(harmless) + 6))
 count, failed = 0, 0
 
 
@@ -221,6 +305,22 @@ for name, layout, complaint in cases:
     stays = [p for p in left() if not p.startswith("layers/")]
     ok(name + " is refused", status == 1 and complaint in out and not stays and
        open(canary).read() == "untouched", "status %d, left %s: %s" % (status, stays, out))
+for name, data, look in harmless:
+    shutil.rmtree(lab + "/layout", ignore_errors=True)
+    Layout(data).write(lab + "/layout")
+    status, out = run("load", lab + "/layout")
+    ok(name, status == 0 and look(), out)
+    run("rm", "hostile:1")
+
+# An archive of an image is as little trusted as its layers.
+for name, complaint, members in [
+        ("an archive whose index is a link to a file of the host", "index.json", [("index.json", SYM, {"linkname": canary})]),
+        ("an archive with a device", "not wanted here", [("index.json", CHR, {"devmajor": 1, "devminor": 3})]),
+        ("an archive with a name that leads out", "leads out", [(UP, REG, {"content": b"evil"})])]:
+    with open(lab + "/image.tar", "wb") as f:
+        f.write(tar(("oci-layout", REG, {"content": b"{}"}), *members))
+    status, out = run("load", lab + "/image.tar")
+    ok(name + " is refused", status == 1 and complaint in out and open(canary).read() == "untouched", out)
 status, out = run("verify")
 ok("the store verifies", status == 0, out)
 shutil.rmtree(lab)
