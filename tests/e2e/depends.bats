@@ -41,14 +41,14 @@ raw_call() {
 	register chain "[$(container init false 'while [ ! -e /go ]; do sleep 0.1; done'),
 		$(container web true "$stays" "$(depends_on init SUCCESS)")]"
 	arn=$(run_task chain)
-	lab_wait 30 "init to run" ps_says "$arn" init "Up "
-	lab_wait 30 "web to wait" ps_says "$arn" web "container 'init' to end with exit code 0, for"
+	lab_wait 60 "init to run" ps_says "$arn" init "Up "
+	lab_wait 60 "web to wait" ps_says "$arn" web "container 'init' to end with exit code 0, for"
 	[ "$(describe "$arn" .lastStatus)" = PENDING ]
 	# Its image is known before it may run.
 	[[ $(lab_ecsctl agent inspect "${arn##*/}" --json | jq -r '.containers[] | select(.name == "web") | .imageDigest') == sha256:* ]]
 	touch "/proc/$(container_pid "$arn" init)/root/go"
 	until_status "$arn" RUNNING
-	lab_wait 30 "web to begin" logs_say "$arn" web begun
+	lab_wait 60 "web to begin" logs_say "$arn" web begun
 	[ "$(of_container "$arn" init .exitCode)" = 0 ]
 	run ! ps_says "$arn" web "container 'init'"
 	stop_task "$arn"
@@ -66,8 +66,8 @@ has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
 	web=$(container web true "$stays" "$(depends_on init SUCCESS)")
 	register moved "[$(container init false 'while [ ! -e /go ]; do sleep 0.1; done'),${web/IMAGE/$late}]"
 	arn=$(run_task moved)
-	lab_wait 30 "init to run" ps_says "$arn" init "Up "
-	lab_wait 30 "the digest of web" has_digest "$arn" web
+	lab_wait 60 "init to run" ps_says "$arn" init "Up "
+	lab_wait 60 "the digest of web" has_digest "$arn" web
 	first=$(digest_of "$arn" web)
 	[ "$(lab_ecsctl agent inspect "${arn##*/}" --json | jq -r '.containers[] | select(.name == "web") | .imageId')" = null ]
 	lab_busybox_root "$LAB_DIR/root-late"
@@ -109,11 +109,11 @@ has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
 		$(container web true "trap 'sleep 0.5; echo ended; exit 0' TERM; echo begun; while :; do sleep 0.1; done" \
 			"$(depends_on db HEALTHY)")]"
 	arn=$(run_task tiers)
-	lab_wait 30 "db to run" ps_says "$arn" db "Up "
-	lab_wait 30 "web to wait" ps_says "$arn" web "container 'db' to be HEALTHY, for"
+	lab_wait 60 "db to run" ps_says "$arn" db "Up "
+	lab_wait 60 "web to wait" ps_says "$arn" web "container 'db' to be HEALTHY, for"
 	touch "/proc/$(container_pid "$arn" db)/root/ready"
 	until_status "$arn" RUNNING 60
-	lab_wait 30 "web to begin" logs_say "$arn" web begun
+	lab_wait 60 "web to begin" logs_say "$arn" web begun
 	stop_task "$arn"
 	until_status "$arn" STOPPED
 	logs_say "$arn" web ended
@@ -152,7 +152,7 @@ has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
 	lab_stop agent KILL
 	kill -KILL "$pid"
 	lab_resume_agent agent
-	lab_wait 30 "the next run" restarted "$arn" 1
+	lab_wait 60 "the next run" restarted "$arn" 1
 	[ "$(cat "/proc/$(container_pid "$arn" main)/root/runs" | wc -l)" = 2 ]
 	[ "$(describe "$arn" .lastStatus)" = RUNNING ]
 	[ "$(of_container "$arn" main .runtimeId)" = "$id" ]

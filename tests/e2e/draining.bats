@@ -79,7 +79,7 @@ is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 @test "a drained instance drains again after a restart of its agent, and serves when set ACTIVE" {
 	lab_stop agent
 	lab_resume_agent agent
-	lab_wait 20 "the container instance to connect" lab_instance_connected lab
+	lab_wait 60 "the container instance to connect" lab_instance_connected lab
 	is_draining
 	rm "$IMDS_DIR/instance-action"
 	lab_aws update-container-instances-state --cluster lab --status ACTIVE --container-instances \

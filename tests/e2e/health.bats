@@ -42,7 +42,7 @@ ps_line() { lab_ecsctl agent ps | grep "^$(cut -c1-12 <<<"${1##*/}")"; }
 	touch "/proc/$pid/root/tmp/bad"
 	lab_stop agent KILL
 	rm "/proc/$pid/root/tmp/probed"
-	lab_wait 30 "a probe that no agent hears of" test -e "/proc/$pid/root/tmp/probed"
+	lab_wait 60 "a probe that no agent hears of" test -e "/proc/$pid/root/tmp/probed"
 	lab_resume_agent agent
 	until_health "$arn" UNHEALTHY
 	[ "$(container_pid "$arn" main)" = "$pid" ] # which stops nothing here

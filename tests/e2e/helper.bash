@@ -27,7 +27,7 @@ lab_up() { # [agent settings ...]
 	lab_aws create-cluster --cluster-name lab >/dev/null
 	lab_start_agent agent ECS_BRIDGE_SUBNET=172.31.240.0/24 "ECS_CGROUP_PARENT=$CGROUP" \
 		ECS_CONTAINER_STOP_TIMEOUT=2s "$@"
-	lab_wait 20 "the container instance to connect" lab_instance_connected lab
+	lab_wait 60 "the container instance to connect" lab_instance_connected lab
 }
 
 lab_down() {

@@ -21,7 +21,7 @@ locked_registry() {
 		http: { addr: "$2"${5:-} }
 	YAML
 	lab_daemon "$1" docker-registry serve "$LAB_DIR/$1.yml"
-	lab_wait 20 "registry on $2" bash -c "exec 3<>/dev/tcp/${2/:/\/}"
+	lab_wait 60 "registry on $2" bash -c "exec 3<>/dev/tcp/${2/:/\/}"
 }
 
 make_certificate() {
@@ -52,7 +52,7 @@ setup_file() {
 	printf 'xyzzy: no spoon' >"$LAB_DIR/parameters/motto"
 	echo 'ecr:token' >"$LAB_DIR/ecr-password"
 	lab_daemon double python3 "$TOP/tests/e2e/aws-double.py" 7777 "$LAB_DIR"
-	lab_wait 20 "the double of ECR" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777'
+	lab_wait 60 "the double of ECR" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777'
 	locked_registry locked 127.0.0.1:5001 joe s3cret
 	locked_registry ecr 127.0.0.1:443 AWS ecr:token \
 		", tls: { certificate: $LAB_DIR/tls.pem, key: $LAB_DIR/tls.key }"
@@ -86,7 +86,7 @@ failure_of() { # FAMILY: runs it and prints why its container did not start
 }
 
 @test "images on the list are there before any task wants them" {
-	lab_wait 30 "the prefetched image" grep -q "127.0.0.1:5000/web:latest' is prefetched" "$LAB_DIR/agent.log"
+	lab_wait 60 "the prefetched image" grep -q "127.0.0.1:5000/web:latest' is prefetched" "$LAB_DIR/agent.log"
 	"$LAB_BUILD/ecs-image" --store "$LAB_DIR/agent/data/images" ls | grep -q '127.0.0.1:5000/web:latest'
 }
 

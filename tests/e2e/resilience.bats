@@ -27,7 +27,7 @@ kill_agent() { lab_stop agent KILL; }
 	kill_agent
 	[ "$(curl -fsS "http://127.0.0.1:$port/")" = "Hello from an ECS task." ] # while nobody watches
 	lab_resume_agent agent
-	lab_wait 20 "the agent to connect again" lab_instance_connected lab
+	lab_wait 60 "the agent to connect again" lab_instance_connected lab
 	after=$(for arn in "${arns[@]}"; do container_pid "$arn" web; done)
 	[ -n "$before" ] && [ "$before" = "$after" ]
 	[ "$(curl -fsS "http://127.0.0.1:$port/")" = "Hello from an ECS task." ]
@@ -146,7 +146,7 @@ kill_agent() { lab_stop agent KILL; }
 	lab_stop agent TERM
 	kill -0 "$pid"
 	lab_resume_agent agent
-	lab_wait 20 "the agent to connect again" lab_instance_connected lab
+	lab_wait 60 "the agent to connect again" lab_instance_connected lab
 	[ "$(container_pid "$arn" main)" = "$pid" ]
 	stop_task "$arn"
 	until_status "$arn" STOPPED

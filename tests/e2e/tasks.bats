@@ -123,7 +123,7 @@ teardown() { lab_report; }
 	arn=$(run_task helper-exits)
 	until_status "$arn" RUNNING
 	init_exited() { [ "$(describe "$arn" '.containers[] | select(.name == "init") | .exitCode')" = 4 ]; }
-	lab_wait 40 "the exit of init to be reported" init_exited
+	lab_wait 60 "the exit of init to be reported" init_exited
 	[ "$(describe "$arn" .lastStatus)" = RUNNING ]
 	stop_task "$arn"
 	until_status "$arn" STOPPED
@@ -176,7 +176,7 @@ teardown() { lab_report; }
 	arn=$(run_task init)
 	until_status "$arn" RUNNING
 	looked() { lab_ecsctl agent logs "${arn##*/}/main" | grep -q "no zombies, I am [^1]"; }
-	lab_wait 20 "the script's word" looked
+	lab_wait 60 "the script's word" looked
 	stop_task "$arn"
 	until_status "$arn" STOPPED
 	[ "$(describe "$arn" '.containers[0].exitCode')" = 42 ]
@@ -242,7 +242,7 @@ teardown() { lab_report; }
 	has_metrics() {
 		curl -fsS http://127.0.0.1:8080/local/telemetry | grep -q "${arn##*/}"
 	}
-	lab_wait 45 "telemetry of the task" has_metrics
+	lab_wait 60 "telemetry of the task" has_metrics
 	curl -fsS http://127.0.0.1:51678/metrics | grep -q "${arn##*/}"
 	[ "$(lab_ecsctl agent stats --no-stream --json | jq '[.containers[] | select(.cpuPercent > 5)] | length')" -ge 1 ]
 	stop_task "$arn"

@@ -24,7 +24,7 @@ setup_file() {
 	two_instances() {
 		[ "$(lab_aws list-container-instances --cluster lab --query 'length(containerInstanceArns)')" = 2 ]
 	}
-	lab_wait 20 "two container instances" two_instances
+	lab_wait 60 "two container instances" two_instances
 }
 teardown_file() {
 	load helper

@@ -36,7 +36,7 @@ no_volumes_but() { [ "$(volumes)" = "$1" ]; }
 	arn=$(run_task pair)
 	until_status "$arn" STOPPED
 	[ "$(describe "$arn" '.containers[] | select(.name == "main") | .exitCode')" = 6 ]
-	lab_wait 30 "the volume to go" no_volumes_but ""
+	lab_wait 60 "the volume to go" no_volumes_but ""
 }
 
 @test "volumes are taken from another container, read-only" {
@@ -70,7 +70,7 @@ no_volumes_but() { [ "$(volumes)" = "$1" ]; }
 	arn=$(run_task reads)
 	until_status "$arn" STOPPED
 	[ "$(describe "$arn" '.containers[0].exitCode')" = 0 ]
-	lab_wait 30 "all but the shared volume to go" no_volumes_but keep
+	lab_wait 60 "all but the shared volume to go" no_volumes_but keep
 }
 
 @test "an empty volume gets what the image has at its path, read-only is read-only, inspect shows them" {
@@ -99,7 +99,7 @@ no_volumes_but() { [ "$(volumes)" = "$1" ]; }
 	stop_task "$arn"
 	until_status "$arn" STOPPED
 	not_mounted() { ! grep -q "$LAB_DIR/agent/data/volumes" "/proc/$(cat "$LAB_DIR/agent.pid")/mountinfo"; }
-	lab_wait 30 "the volume to be unmounted" not_mounted
+	lab_wait 60 "the volume to be unmounted" not_mounted
 }
 
 @test "a driver that is not there is not placed, EFS without its mount helper says what is missing" {

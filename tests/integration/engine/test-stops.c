@@ -81,12 +81,13 @@ static void an_init_process_reaps_and_passes_on(void **state _unused_)
 	assert_int_equal(ends_with(ARN("init-signal"), SCRIPT("kill -9 $$") INIT), 137);
 	assert_int_equal(ends_with(ARN("init-none"), ",\"command\":[\"nope\"]" INIT), 127);
 	assert_int_equal(ends_with(ARN("no-init"), SCRIPT("test $$ -ne 1 || exit 9")), 9);
-	assert_int_equal(world_run(ARN("init-stop"),
-				   SCRIPT("trap 'exit 42' TERM; while :; do sleep 0.05; done")
-					   INIT),
-			 0);
+	assert_int_equal(
+		world_run(ARN("init-stop"),
+			  SCRIPT("trap 'exit 42' TERM; echo set; while :; do sleep 0.05; done")
+				  INIT),
+		0);
 	assert_non_null(world_wait(ARN("init-stop"), "RUNNING", PATIENCE_MS));
-	world_turn(300); /* for the trap */
+	assert_true(world_wait_output(ARN("init-stop"), "set"));
 	assert_int_equal(engine_stop_task(world.engine, ARN("init-stop"), NULL, NULL, NULL), 0);
 	r = world_wait(ARN("init-stop"), "STOPPED", PATIENCE_MS);
 	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 42);
@@ -230,11 +231,11 @@ static void stopped_waits_for_the_last_process_and_others_do_not(void **state _u
 		print_message("# this host has no freezer of v1: nothing to try\n");
 		return;
 	}
-	assert_int_equal(world_run(ARN("stuck"), SCRIPT("trap 'exit 7' TERM; while :; do sleep "
+	assert_int_equal(world_run(ARN("stuck"), SCRIPT("trap 'exit 7' TERM; echo set; while :; do sleep "
 							"0.05; done")),
 			 0);
 	assert_non_null(world_wait(ARN("stuck"), "RUNNING", PATIENCE_MS));
-	world_turn(200);
+	assert_true(world_wait_output(ARN("stuck"), "set"));
 	make_stuck(&s, ARN("stuck"));
 	assert_int_equal(engine_stop_task(world.engine, ARN("stuck"), NULL, NULL, NULL), 0);
 	/* meanwhile another one starts, runs and ends, and an agent comes and goes */
@@ -257,11 +258,12 @@ static void a_slow_stop_delays_nobody(void **state _unused_)
 {
 	int64_t at;
 
-	assert_int_equal(world_run(ARN("stubborn"), SCRIPT("trap '' TERM; while :; do sleep 0.05; "
-							   "done")),
-			 0);
+	assert_int_equal(
+		world_run(ARN("stubborn"), SCRIPT("trap '' TERM; echo set; while :; do sleep 0.05; "
+						  "done")),
+		0);
 	assert_non_null(world_wait(ARN("stubborn"), "RUNNING", PATIENCE_MS));
-	world_turn(200);
+	assert_true(world_wait_output(ARN("stubborn"), "set"));
 	world.config.stop_timeout_ms = patiently(20000);
 	assert_int_equal(engine_stop_task(world.engine, ARN("stubborn"), NULL, NULL, NULL), 0);
 	at = clock_mono_ms();

@@ -86,7 +86,7 @@ static int end_agent(void **state _unused_)
 	/* Cleaned up by the next run, at once. */
 	world.config.task_cleanup_wait_ms = 1;
 	world_start_agent();
-	for (int i = 0; i < 500 && engine_task_count(world.engine) > 0; i++)
+	for (int i = 0; i < 6000 && engine_task_count(world.engine) > 0; i++)
 		world_turn(10);
 	clean &= engine_task_count(world.engine) == 0;
 	world_end_agent();
@@ -481,7 +481,7 @@ static void leftovers_are_collected(void **state _unused_)
 		      world.top),
 		0);
 	world_start_agent();
-	for (int i = 0; i < 500 && (exists("data/volumes/torn") || exists("data/volumes/bound"));
+	for (int i = 0; i < 6000 && (exists("data/volumes/torn") || exists("data/volumes/bound"));
 	     i++)
 		world_turn(20);
 	assert_false(exists("data/volumes/torn"));
@@ -666,7 +666,7 @@ static void a_stop_does_not_wait_for_a_hung_mount(void **state _unused_)
 	run_task(ARN("stuck"),
 		 DOCKER("v", "\"driverOpts\":{\"type\":\"nfs\",\"device\":\"server:/x\"}"),
 		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
-	for (int i = 0; i < 500 && !exists("mount.args"); i++)
+	for (int i = 0; i < 6000 && !exists("mount.args"); i++)
 		world_turn(10);
 	begin = clock_mono_ms();
 	assert_int_equal(engine_stop_task(world.engine, ARN("stuck"), NULL, NULL, NULL), 0);

@@ -340,6 +340,24 @@ const json_t *world_wait(const char *arn, const char *status, int timeout_ms)
 	return r;
 }
 
+bool world_wait_output(const char *arn, const char *text)
+{
+	const struct task *t = engine_find_task(world.engine, arn);
+	_cleanup_(freep) char *path = t ? engine_log_path(world.engine, &t->containers[0]) : NULL;
+	int64_t end = clock_mono_ms() + patiently(60000);
+	bool found = false;
+
+	while (path && !found && clock_mono_ms() < end) {
+		_cleanup_(freep) char *log = NULL;
+		size_t len = 0;
+
+		world_turn(5);
+		found = fs_read_file(AT_FDCWD, path, 1 << 20, &log, &len, NULL) == 0 &&
+			strstr(log, text);
+	}
+	return found;
+}
+
 const json_t *world_container(const json_t *report, size_t i)
 {
 	return json_array_get(json_object_get(report, "containers"), i);

@@ -49,6 +49,9 @@ int world_payload(const char *text);
 
 /* Runs the loop until a report of the task has @status; NULL when none comes in @timeout_ms. */
 const json_t *world_wait(const char *arn, const char *status, int timeout_ms);
+
+/* Until the log of the task's first container has @text. */
+bool world_wait_output(const char *arn, const char *text);
 void world_turn(int ms);
 void world_kick(void); /* delivers what waits */
 const json_t *world_report(const char *arn, const char *status);

@@ -99,7 +99,7 @@ void box_teardown(void)
 {
 	_cleanup_(err_done) struct err err = {};
 
-	for (int i = 0; i < 200 && cgroup_task_remove("t", &err) == -EBUSY; i++)
+	for (int i = 0; i < 3000 && cgroup_task_remove("t", &err) == -EBUSY; i++)
 		(void) usleep(10000);
 	stop_cgroup_unit(parent);
 	for (int i = 0; i < 3; i++) {

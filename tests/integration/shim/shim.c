@@ -169,7 +169,7 @@ static void shim_killed_early(void)
 	(void) pidfd_send_signal(shim_pidfd(b.shim), SIGKILL, NULL, 0);
 	ok(box_wait(&b, &e, 5000) && e.type == SHIM_GONE && e.pid == 0,
 	   "a shim killed before the start is told");
-	for (int64_t i = 0; i < patiently(500) && lives(runtime); i++)
+	for (int64_t i = 0; i < patiently(3000) && lives(runtime); i++)
 		(void) usleep(10000);
 	ok(!lives(runtime), "the runtime died with it");
 }
@@ -386,7 +386,7 @@ static void shim_killed(void)
 		   e.pid == pid,
 	   "also to an agent that comes later");
 	ok(cgroup_kill(b.cgroups_path, &err) == 0, "the engine kills what is left");
-	for (int i = 0; i < 200 && kill(pid, 0) == 0; i++)
+	for (int i = 0; i < 6000 && kill(pid, 0) == 0; i++)
 		(void) usleep(10000);
 	ok(runc_forget(b.params.runc_root, b.id, &err) == 0, "and forgets the state");
 	b.shim = shim_free(b.shim);

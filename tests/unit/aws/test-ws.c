@@ -385,7 +385,7 @@ static void leaving_says_goodbye(void **state)
 	ws_leave(c->ws, WS_CLOSE_GOING_AWAY, "stopping");
 	c->ws = ws_free(c->ws);
 	assert_in_range(clock_mono_ms() - start, 0, 100);
-	for (int i = 0; i < 500 && c->server.close_code == 0; i++)
+	for (int i = 0; i < 3000 && c->server.close_code == 0; i++)
 		(void) usleep(10000);
 	assert_int_equal(c->server.close_code, WS_CLOSE_GOING_AWAY);
 	assert_string_equal(c->server.close_reason, "stopping");
