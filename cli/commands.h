@@ -28,12 +28,14 @@ struct command {
 	const char *name, *arguments, *summary;
 	int (*run)(const struct invocation *i);
 	const char *help; /* options and remarks, whole lines */
+	bool verbatim;    /* options behind the first argument are somebody else's */
 };
 
 int cmd_status(const struct invocation *i);
 int cmd_drain(const struct invocation *i);
 int cmd_ps(const struct invocation *i);
 int cmd_stats(const struct invocation *i);
+int cmd_exec(const struct invocation *i);
 int cmd_logs(const struct invocation *i);
 int cmd_inspect(const struct invocation *i);
 int cmd_stop(const struct invocation *i);
@@ -58,6 +60,12 @@ int split_target(const char *text, char **ret_task, char **ret_container);
 
 /* GET /v1/tasks/@task, exit code. */
 int fetch_task(const struct invocation *i, const char *task, json_t **ret);
+
+/*
+ * The container @name of a task's JSON, or the only one when @name is NULL; borrowed. -ENOENT: said which
+ * there are.
+ */
+int pick_container(const json_t *task, const char *name, const json_t **ret);
 
 void print_json(const json_t *o);
 

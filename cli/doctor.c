@@ -2,11 +2,13 @@
 /* ecsctl doctor: the agent knows what is whose; where none runs, its program looks at its state. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/host-check.h"
 #include "cli/table.h"
 #include "common/cleanup.h"
 #include "common/json.h"
@@ -49,6 +51,73 @@ static void print(const json_t *answer, FILE *f)
 	table_done(&t);
 }
 
+/* ---- the host ---- */
+
+/* What the agent says of it: the line names region, cluster, credentials or endpoint, whichever it waits for. */
+static void add_agent(const struct invocation *i, json_t *list, char **ret_data_dir)
+{
+	_cleanup_(json_decrefp) json_t *status = NULL, *version = NULL;
+	_cleanup_(err_done) struct err err = {};
+	int k = client_call(i->socket, "GET", "/v1/status", &status, &err);
+	bool ok = k == 0 && json_is_true(json_object_get(status, "acsConnected"));
+
+	(void) json_array_append_new(
+		list,
+		json_pack("{s:s, s:b, s:s, s:s}", "check", "control plane", "ok", ok, "found",
+			  k == 0 ? json_get_string(status, "status", "") : err_text(&err), "advice",
+			  ok       ? ""
+			  : k == 0 ? "see ecs.config(5) for region, cluster, credentials and "
+				     "proxies; journalctl -u ecs"
+				   : "systemctl start ecs; journalctl -u ecs"));
+	err_done(&err);
+	if (client_call(i->socket, "GET", "/v1/version", &version, &err) == 0)
+		*ret_data_dir = strdup(json_get_string(version, "dataDir", "/var/lib/ecs/data"));
+}
+
+static void print_checks(const json_t *list, FILE *f)
+{
+	static const char *const headings[] = { "CHECK", "STATE", "FOUND", "WHAT TO DO", NULL };
+	const json_t *o;
+	struct table t;
+	size_t n;
+
+	table_init(&t, headings);
+	json_array_foreach(list, n, o) {
+		table_put(&t, json_get_string(o, "check", ""));
+		table_put(&t, json_is_true(json_object_get(o, "ok")) ? "good" : "BAD");
+		table_put(&t, json_get_string(o, "found", ""));
+		table_put(&t, json_get_string(o, "advice", ""));
+	}
+	table_print(&t, f);
+	table_done(&t);
+}
+
+static int check_this_host(const struct invocation *i)
+{
+	_cleanup_(json_decrefp) json_t *list = NULL, *agent = json_array();
+	_cleanup_(freep) char *data_dir = NULL;
+	const char *runc = getenv("ECS_RUNC");
+	int code = CTL_OK;
+	const json_t *o;
+	size_t n;
+
+	add_agent(i, agent, &data_dir);
+	list = host_check(
+		&(struct host_paths){ .root = "",
+				      .data_dir = data_dir ? data_dir : "/var/lib/ecs/data",
+				      .runc = runc && *runc ? runc : "runc" });
+	if (!list || json_array_extend(list, agent) < 0)
+		return CTL_FAILED;
+	json_array_foreach(list, n, o)
+		if (!json_is_true(json_object_get(o, "ok")))
+			code = CTL_FAILED;
+	if (i->json)
+		print_json(list);
+	else
+		print_checks(list, stdout);
+	return code;
+}
+
 int cmd_doctor(const struct invocation *i)
 {
 	bool repair = i->argc == 1 && strcmp(i->argv[0], "--repair") == 0;
@@ -56,8 +125,10 @@ int cmd_doctor(const struct invocation *i)
 	_cleanup_(err_done) struct err err = {};
 	int k;
 
+	if (i->argc == 1 && strcmp(i->argv[0], "--host") == 0)
+		return check_this_host(i);
 	if (i->argc > 0 && !repair)
-		return usage_error(i, "--repair is all that can be asked for");
+		return usage_error(i, "--host or --repair is all that can be asked for");
 	k = client_call(i->socket, repair ? "POST" : "GET", "/v1/doctor", &answer, &err);
 	if (k == -ENOENT || k == -ECONNREFUSED)
 		return ask_the_program(i, repair, &err);

@@ -4,6 +4,8 @@ libcli_a_SOURCES = \
 	cli/client.c cli/client.h \
 	cli/commands.h \
 	cli/doctor.c \
+	cli/exec.c \
+	cli/host-check.c cli/host-check.h \
 	cli/image.c \
 	cli/logs.c cli/logs.h \
 	cli/ps.c \

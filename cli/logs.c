@@ -285,7 +285,7 @@ static int print_past(struct reader *r, long tail)
 	return k;
 }
 
-static int pick_container(const json_t *task, const char *name, const json_t **ret)
+int pick_container(const json_t *task, const char *name, const json_t **ret)
 {
 	const json_t *all = json_object_get(task, "containers"), *c;
 	size_t i;

@@ -23,6 +23,13 @@ static const struct command commands[] = {
 	  "  --tail N           only the last N lines\n"
 	  "  -t, --timestamps   put the time in front\n"
 	  "The container's name may be left out when the task has one only.\n" },
+	{ "exec", "[-t | -T] [--user USER] TASK[/CONTAINER] COMMAND...",
+	  "run a command in a container", cmd_exec,
+	  "  -t, --tty      with a terminal, as when standard input is one\n"
+	  "  -T, --no-tty   without\n"
+	  "  --user USER    numbers: UID[:GID]\n"
+	  "It has the container's environment and limits, and ends with it.\n",
+	  true },
 	{ "inspect", "TASK...", "show all there is to know of a task, as JSON", cmd_inspect, "" },
 	{ "stop", "[--wait] TASK...", "stop tasks; the control plane is told", cmd_stop,
 	  "  --wait        return when they have stopped\n"
@@ -38,7 +45,10 @@ static const struct command commands[] = {
 	{ "image", "ls|pull|load|rm|inspect ...", "work with the image store", cmd_image,
 	  "Everything behind 'image' goes to ecs-image; see ecs-image --help for options.\n"
 	  "This works without an agent as well.\n" },
-	{ "doctor", "[--repair]", "list what is on this host and belongs to no task", cmd_doctor,
+	{ "doctor", "[--host | --repair]", "list what is on this host and belongs to no task",
+	  cmd_doctor,
+	  "  --host        look at the host instead: kernel, control groups, runc, disk, clock,\n"
+	  "                control plane; exit code 1: something will not do\n"
 	  "  --repair      remove it; processes are killed\n"
 	  "Without a running agent its state is looked through by ecs-agent --doctor.\n"
 	  "Exit code 4: something is left.\n" },
@@ -80,7 +90,12 @@ static int take_globals(int argc, char **argv, struct invocation *inv, char **re
 	bool help = false;
 
 	for (int n = 1; n < argc; n++) {
-		if (take_option(&words, &n, "--socket", &inv->socket)) {
+		if (inv->command && inv->command->verbatim && inv->argc > 0 &&
+		    *rest[inv->argc - 1] != '-' &&
+		    strcmp(inv->argc > 1 ? rest[inv->argc - 2] : "", "--user") != 0)
+			for (; n < argc; n++)
+				rest[inv->argc++] = argv[n];
+		else if (take_option(&words, &n, "--socket", &inv->socket)) {
 			if (!inv->socket) {
 				fputs("ecsctl: --socket wants a path\n", stderr);
 				return CTL_USAGE;

@@ -248,3 +248,19 @@ teardown() { lab_report; }
 	stop_task "$arn"
 	until_status "$arn" STOPPED
 }
+
+@test "ecsctl exec runs a command in a container, with its environment, and passes on how it ended" {
+	register_script guest 'trap "exit 0" TERM; while :; do sleep 0.1; done' '"environment":[{"name":"COLOUR","value":"green"}]'
+	arn=$(run_task guest)
+	until_status "$arn" RUNNING
+	run lab_ecsctl agent exec -T "${arn##*/}/main" sh -c 'echo "$COLOUR $1"; exit 9' - --json
+	[ "$status" -eq 9 ] && [ "$output" = "green --json" ]
+	run lab_ecsctl agent exec -T --user 1:1 "${arn##*/}" id -u
+	[ "$status" -eq 0 ] && [ "$output" = 1 ]
+	run lab_ecsctl agent exec -T "${arn##*/}/other" true
+	[ "$status" -eq 1 ] && [[ $output == *"no such container"* ]]
+	stop_task "$arn"
+	until_status "$arn" STOPPED
+	run lab_ecsctl agent exec -T "${arn##*/}" true
+	[ "$status" -eq 1 ] && [[ $output == *"does not run"* ]]
+}

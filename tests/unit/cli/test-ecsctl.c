@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,14 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/host-check.h"
 #include "cli/logs.h"
 #include "cli/table.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/fs.h"
+#include "common/json.h"
+#include "common/macro.h"
 
 struct sink {
 	FILE *f;
@@ -320,6 +325,85 @@ static void names_are_escaped_in_paths(void **state _unused_)
 	assert_string_equal(buf_str(&b), "arn:a/b%20c%3F%0D%0A%25");
 }
 
+/* ---- the doctor looks at a host that lacks things ---- */
+
+static void put_file(const char *root, const char *path, const char *text)
+{
+	_cleanup_(freep) char *whole = path_join("%s/%s", root, path);
+	_cleanup_(freep) char *dir = strdup(whole);
+	FILE *f;
+
+	*strrchr(dir, '/') = '\0';
+	assert_int_equal(fs_mkdir_p(dir, 0755, NULL), 0);
+	f = fopen(whole, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void check_says(const json_t *list, const char *check, bool ok, const char *found)
+{
+	const json_t *o;
+	size_t n;
+
+	json_array_foreach(list, n, o) {
+		if (strcmp(json_get_string(o, "check", ""), check) != 0)
+			continue;
+		assert_int_equal(json_is_true(json_object_get(o, "ok")), ok);
+		assert_string_equal(json_get_string(o, "found", ""), found);
+		assert_int_equal(*json_get_string(o, "advice", "") == '\0', ok);
+		return;
+	}
+	fail_msg("nothing is said of %s", check);
+}
+
+static void the_doctor_names_what_a_host_lacks(void **state _unused_)
+{
+	char root[] = "/tmp/ecs-host-XXXXXX";
+	_cleanup_(json_decrefp) json_t *bad = NULL, *good = NULL;
+	struct host_paths p = { .root = root, .data_dir = root, .runc = "/bin/true" };
+
+	assert_non_null(mkdtemp(root));
+	put_file(root, "proc/filesystems", "nodev\tsysfs\n\text4\n\tmyoverlay\n");
+	put_file(root, "proc/cgroups",
+		 "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+		 "cpu\t2\t3\t1\nmemory\t0\t3\t0\npids\t4\t3\t1\n");
+	bad = host_check(&p);
+	assert_non_null(bad);
+	check_says(bad, "overlayfs", false, "not in /proc/filesystems");
+	check_says(bad, "cgroups", false, "version 1, without memory");
+	check_says(bad, "seccomp", false, "missing");
+	check_says(bad, "namespaces", false, "uts is missing");
+	check_says(bad, "runc", false, "/bin/true: no answer");
+
+	put_file(root, "proc/filesystems", "nodev\tsysfs\nnodev\toverlay\n");
+	put_file(root, "sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids\n");
+	put_file(root, "proc/sys/kernel/seccomp/actions_avail", "kill_process errno allow\n");
+	good = host_check(&p);
+	check_says(good, "overlayfs", true, "there");
+	check_says(good, "cgroups", true, "version 2");
+	check_says(good, "seccomp", true, "there");
+	assert_int_equal(fs_remove_tree(AT_FDCWD, root, NULL), 0);
+}
+
+static void old_versions_will_not_do(void **state _unused_)
+{
+	char version[64];
+
+	assert_true(host_check_runc_text("runc version 1.1.5+ds1\ncommit: x\n", version, 64));
+	assert_string_equal(version, "1.1.5+ds1");
+	assert_true(host_check_runc_text("runc version 1.10.0\n", version, 64));
+	assert_true(host_check_runc_text("runc version 1.2\n", version, 64));
+	assert_false(host_check_runc_text("runc version 1.1.4\n", version, 64));
+	assert_false(host_check_runc_text("runc version 1.0.3\n", version, 64));
+	assert_false(host_check_runc_text("crun 1.8\n", version, 64));
+	assert_true(host_check_kernel_text("6.1.0-13-cloud-amd64"));
+	assert_true(host_check_kernel_text("5.4.0"));
+	assert_true(host_check_kernel_text("5.10-rc1"));
+	assert_false(host_check_kernel_text("4.19.0-9"));
+	assert_false(host_check_kernel_text("linux"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +417,8 @@ int main(void)
 		cmocka_unit_test(stats_leave_out_what_is_not_known),
 		cmocka_unit_test(targets_are_split_at_the_container),
 		cmocka_unit_test(log_lines_go_where_they_were_written),
+		cmocka_unit_test(the_doctor_names_what_a_host_lacks),
+		cmocka_unit_test(old_versions_will_not_do),
 		cmocka_unit_test(only_http_is_an_answer),
 		cmocka_unit_test(an_absent_agent_is_said_with_what_to_do),
 		cmocka_unit_test(names_are_escaped_in_paths),
