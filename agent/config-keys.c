@@ -96,6 +96,7 @@ const struct config_key config_keys[] = {
 	{ "ECS_AVAILABLE_LOGGING_DRIVERS", &config_drivers, FIELD(logging_drivers), "[\"json-file\",\"syslog\",\"awslogs\",\"fluentd\",\"none\"]", .help = "Log drivers offered to tasks, as far as this agent has them." },
 	FLAG("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", shared_volume_match, "false", "Compare labels and options of shared volumes with what a task asks for."),
 	{ "ECS_VOLUME_PLUGIN_CAPABILITIES", &config_names, FIELD(volume_plugin_capabilities), NULL, .help = "What can be asked of EFS volumes: [\"efsAuth\"] where unset and amazon-efs-utils is installed." },
+	FLAG("ECS_ALLOW_INSTANCE_METADATA", allow_imds, "false", "Let tasks in bridge mode reach 169.254.169.254 and fd00:ec2::254, and with them the role of this host."),
 	FLAG("ECS_EXCLUDE_IPV6_PORTBINDING", exclude_ipv6_port_binding, "true", "Leave '::' out of reported port bindings."),
 
 	/* containers */

@@ -66,6 +66,7 @@ struct config {
 	char **volume_plugin_capabilities; /* strv */
 	bool shared_volume_match;
 	bool exclude_ipv6_port_binding;
+	bool allow_imds; /* ECS_ALLOW_INSTANCE_METADATA: to tasks on the bridge */
 
 	/* containers */
 	int64_t stop_timeout_ms, start_timeout_ms, create_timeout_ms;

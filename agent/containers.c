@@ -99,6 +99,7 @@ static int set_up_net(struct agent *a, struct err *err)
 				.n_reserved_tcp = c->reserved_ports.n,
 				.reserved_udp = c->reserved_ports_udp.ports,
 				.n_reserved_udp = c->reserved_ports_udp.n,
+				.allow_imds = c->allow_imds,
 				.service_port = TASK_SERVER_PORT };
 
 	if (!netns)
@@ -106,6 +107,13 @@ static int set_up_net(struct agent *a, struct err *err)
 	if (net_new(&p, &a->net, &why) < 0)
 		log_error("Failed to make bridge '%s', only host networking works: %s",
 			  c->bridge_name, err_text(&why));
+	else if (!net_is_guarded(a->net))
+		log_warn("This kernel has no nftables for bridges (nf_tables_bridge), ignoring: "
+			 "tasks can send under each other's addresses");
+	if (c->allow_imds)
+		log_warn("ECS_ALLOW_INSTANCE_METADATA: Tasks on bridge '%s' reach the instance "
+			 "metadata service and the role of this host",
+			 c->bridge_name);
 	return 0;
 }
 

@@ -23,9 +23,13 @@ struct net {
 	uint32_t generation;  /* of nftables when our table was as it should be … */
 	uint64_t fingerprint; /* … and looked like this; 0: unknown */
 	struct nft_params nft_params;
+	bool guarded; /* the kernel knows nftables of bridges */
 	struct addrpool addresses;
 	struct porttab ports;
 };
+
+/* Table `bridge ecs` as it should be. */
+int net_assert_guard(struct net *n, struct err *err);
 
 /* What the bridge needs of the kernel: sysctls. */
 int net_set_sysctls(const struct net *n, struct err *err);

@@ -244,6 +244,7 @@ static struct nl_msg *veth_create(const struct link_veth *v)
 		return NULL;
 	PUT(nla_put_string(m, IFLA_IFNAME, v->name));
 	PUT(nla_put_u32(m, IFLA_MASTER, (uint32_t) v->bridge));
+	PUT(nla_put_u32(m, IFLA_GROUP, v->group));
 	info = nla_nest_start(m, IFLA_LINKINFO);
 	PUT(info ? 0 : -1);
 	PUT(nla_put_string(m, IFLA_INFO_KIND, "veth"));
@@ -287,6 +288,8 @@ static struct nl_msg *port_fixed(int index)
 	port = nla_nest_start(m, IFLA_PROTINFO | NLA_F_NESTED);
 	PUT(port ? 0 : -1);
 	PUT(nla_put_u8(m, IFLA_BRPORT_LEARNING, 0));
+	/* Frames from other hardware addresses are dropped; kernels before 5.16 let them pass. */
+	PUT(nla_put_u8(m, IFLA_BRPORT_LOCKED, 1));
 	/* With br_netfilter a container that calls its own published port is answered within the
 	 * bridge: out of the port it came in by. */
 	PUT(nla_put_u8(m, IFLA_BRPORT_MODE, BRIDGE_MODE_HAIRPIN));

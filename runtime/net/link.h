@@ -40,6 +40,7 @@ struct link_veth {
 	int bridge;          /* index */
 	int ns_fd;           /* where the peer, eth0, goes */
 	struct in_addr addr; /* of the peer */
+	uint32_t group;      /* of devices: where the host's end belongs */
 };
 
 /* Makes the pair in one request, the host's end on the bridge; both ends are down. */

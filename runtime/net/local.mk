@@ -8,4 +8,4 @@ libruntime_a_SOURCES += \
 	runtime/net/porttab.h runtime/net/published.c runtime/net/published.h runtime/net/redirect.c \
 	runtime/net/redirect.h runtime/net/resolvconf.c runtime/net/resolvconf.h runtime/net/rtnl.c \
 	runtime/net/rtnl.h runtime/net/sysctl.c runtime/net/sysctl.h
-libruntime_a_SOURCES += runtime/net/portpool.c runtime/net/portpool.h runtime/net/ruleset.c runtime/net/ruleset.h
+libruntime_a_SOURCES += runtime/net/guard.c runtime/net/guard.h runtime/net/portpool.c runtime/net/portpool.h runtime/net/ruleset.c runtime/net/ruleset.h

@@ -9,6 +9,7 @@
 
 #include "common/fs.h"
 #include "common/strv.h"
+#include "runtime/net/guard.h"
 #include "runtime/net/internal.h"
 #include "runtime/net/link.h"
 #include "runtime/net/netns.h"
@@ -92,6 +93,7 @@ static int set_up_kernel(struct net *n, struct err *err)
 		k = redirect_route(n->rtnl, err);
 	if (k < 0)
 		return k;
+	n->guarded = net_assert_guard(n, NULL) == 0;
 	return net_set_sysctls(n, err);
 }
 
@@ -171,7 +173,23 @@ int net_teardown(struct net *n, struct err *err)
 	k = nft_run(n->nft, &text, err);
 	if (k < 0)
 		return k;
+	buf_reset(&text);
+	guard_text_remove(&text);
+	(void) nft_run(n->nft, &text, NULL);
 	return link_delete(n->rtnl, n->bridge, err);
+}
+
+int net_assert_guard(struct net *n, struct err *err)
+{
+	_cleanup_(buf_done) struct buf text = {};
+
+	guard_text_table(&text, &n->nft_params);
+	return nft_run(n->nft, &text, err);
+}
+
+bool net_is_guarded(const struct net *n)
+{
+	return n->guarded;
 }
 
 struct in_addr net_gateway(const struct net *n)
@@ -269,6 +287,7 @@ static int attach(struct net *n, const char *id, int ns_fd, struct in_addr addr,
 		.bridge = n->bridge_index,
 		.ns_fd = ns_fd,
 		.addr = addr,
+		.group = GUARD_GROUP,
 	};
 	struct link_address a = {
 		.addr = addr,

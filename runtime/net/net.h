@@ -46,6 +46,9 @@ DEFINE_CLEANUP(struct net *, net_free)
 /* Removes bridge and table from the kernel: for uninstall and tests. */
 int net_teardown(struct net *n, struct err *err);
 
+/* False: this kernel lets containers send under each other's addresses (they get no answers). */
+bool net_is_guarded(const struct net *n);
+
 /* The gateway of the bridge: its own address. */
 struct in_addr net_gateway(const struct net *n);
 

@@ -100,9 +100,13 @@ int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err
 	return k;
 }
 
-/* The table is as it should be: this is how it looks. */
+/* The table is as it should be, and its sister is made so: this is how they look. */
 static int note_ruleset(struct net *n, struct err *err)
 {
+	int k = n->guarded ? net_assert_guard(n, err) : 0;
+
+	if (k < 0)
+		return k;
 	return ruleset_fingerprint(n->nfnl, &n->fingerprint, &n->generation, err);
 }
 

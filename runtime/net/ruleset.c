@@ -108,13 +108,12 @@ static int take(struct nlmsghdr *h, void *userdata)
 	return 0;
 }
 
-static int read_table(int nfnl, uint64_t *hash, struct err *err)
+static int read_family(int nfnl, uint8_t family, uint64_t *hash, struct err *err)
 {
 	static const int types[] = { NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE };
 
-	*hash = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		_cleanup_(nlmsg_freep) struct nl_msg *m = request(types[i], NFPROTO_INET);
+		_cleanup_(nlmsg_freep) struct nl_msg *m = request(types[i], family);
 		int k;
 
 		if (!m ||
@@ -127,6 +126,15 @@ static int read_table(int nfnl, uint64_t *hash, struct err *err)
 			return err_wrap(err, "read the packet filter");
 	}
 	return 0;
+}
+
+static int read_table(int nfnl, uint64_t *hash, struct err *err)
+{
+	int k;
+
+	*hash = 0;
+	k = read_family(nfnl, NFPROTO_INET, hash, err);
+	return k < 0 ? k : read_family(nfnl, NFPROTO_BRIDGE, hash, err);
 }
 
 int ruleset_fingerprint(int nfnl, uint64_t *ret, uint32_t *ret_generation, struct err *err)

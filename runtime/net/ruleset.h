@@ -23,7 +23,7 @@ void ruleset_monitor_drain(int fd);
 int ruleset_generation(int nfnl, uint32_t *ret, struct err *err);
 
 /*
- * A hash of the table, its chains and their rules with their handles; not of the elements of maps.
- * *@ret_generation is the one that it belongs to. 0 as hash: there is no such table.
+ * A hash of the tables `inet ecs` and `bridge ecs`, their chains and their rules with their handles; not of the elements of maps.
+ * *@ret_generation is the one that it belongs to. 0 as hash: there are no such tables.
  */
 int ruleset_fingerprint(int nfnl, uint64_t *ret, uint32_t *ret_generation, struct err *err);

@@ -592,6 +592,19 @@ static void unpublished_ports_are_closed_to_the_lan(void **state _unused_)
 }
 
 /* A SYN to 127.0.0.1:@port, as a neighbour may put it on the wire. */
+/* Of an IPv4 head of 20 bytes. */
+static void put_checksum(uint8_t *p)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 20; i += 2)
+		sum += (uint32_t) p[i] << 8 | p[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~(sum + (sum >> 16));
+	p[10] = (uint8_t) (sum >> 8);
+	p[11] = (uint8_t) sum;
+}
+
 static void send_martian(int ns, const char *device, const uint8_t to[ETH_ALEN], const char *from,
 			 uint16_t port)
 {
@@ -602,7 +615,6 @@ static void send_martian(int ns, const char *device, const uint8_t to[ETH_ALEN],
 	uint8_t p[36] = { 0x45, 0, 0, 36, 0, 1, 0, 0, 64, IPPROTO_UDP };
 	struct sockaddr_in src = at(from, 4000), dst = at(LOOP, port);
 	uint16_t udp_len = htons(16);
-	uint32_t sum = 0;
 
 	enter(ns);
 	ll.sll_ifindex = (int) if_nametoindex(device);
@@ -613,12 +625,7 @@ static void send_martian(int ns, const char *device, const uint8_t to[ETH_ALEN],
 	memcpy(p + 20, &src.sin_port, 2);
 	memcpy(p + 22, &dst.sin_port, 2);
 	memcpy(p + 24, &udp_len, 2); /* no UDP checksum */
-	for (int i = 0; i < 20; i += 2)
-		sum += (uint32_t) p[i] << 8 | p[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~(sum + (sum >> 16));
-	p[10] = (uint8_t) (sum >> 8);
-	p[11] = (uint8_t) sum;
+	put_checksum(p);
 	assert_int_equal(sendto(fd, p, sizeof(p), 0, (struct sockaddr *) &ll, sizeof(ll)),
 			 sizeof(p));
 }
@@ -734,6 +741,116 @@ static void a_range_of_ports_is_reached_port_by_port(void **state _unused_)
 	stop_container(&web);
 }
 
+/* A frame of the container's own making. */
+struct forged {
+	uint16_t type;          /* ethertype */
+	const uint8_t *mac;     /* source */
+	const uint8_t *arp_mac; /* NULL: of no ARP */
+	struct in_addr addr;    /* source, or what ARP claims */
+	uint8_t mark;           /* the last byte: the receiver knows it by that */
+};
+
+static size_t write_frame(uint8_t *p, const uint8_t to[ETH_ALEN], struct in_addr dest,
+			  const struct forged *f)
+{
+	struct ether_header *e = (struct ether_header *) p;
+	uint8_t *body = p + sizeof(*e);
+
+	memset(p, 0, 64);
+	memcpy(e->ether_dhost, to, ETH_ALEN);
+	memcpy(e->ether_shost, f->mac, ETH_ALEN);
+	e->ether_type = htons(f->type);
+	if (f->type == ETHERTYPE_ARP) { /* a reply: "@addr is at @arp_mac" */
+		memcpy(body, (const uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 2 }, 8);
+		memcpy(body + 8, f->arp_mac, ETH_ALEN);
+		memcpy(body + 14, &f->addr, 4);
+		memcpy(body + 18, to, ETH_ALEN);
+		memcpy(body + 24, &dest, 4);
+	} else if (f->type == ETHERTYPE_IP) { /* protocol 253: for experiments */
+		memcpy(body, (const uint8_t[]){ 0x45, 0, 0, 50, 0, 0, 0, 0, 64, 253 }, 10);
+		memcpy(body + 12, &f->addr, 4);
+		memcpy(body + 16, &dest, 4);
+		put_checksum(body);
+	} else if (f->type == ETHERTYPE_IPV6) {
+		memcpy(body, (const uint8_t[]){ 0x60, 0, 0, 0, 0, 10, 58, 255 }, 8);
+	}
+	p[63] = f->mark;
+	return 64;
+}
+
+static void send_frame(int fd, int index, struct in_addr dest, const struct forged *f)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = index,
+				  .sll_halen = ETH_ALEN };
+	_Alignas(8) uint8_t frame[64];
+	uint8_t mac[ETH_ALEN];
+	size_t n;
+
+	link_mac(dest, mac);
+	n = write_frame(frame, mac, dest, f);
+	assert_int_equal(sendto(fd, frame, n, 0, (struct sockaddr *) &to, sizeof(to)), n);
+}
+
+/* The marks of the frames that came, up to @last. */
+static void see_frames(int fd, uint8_t last, bool seen[256])
+{
+	uint8_t frame[2048];
+	ssize_t n;
+
+	while (!seen[last] && wait_for(fd, POLLIN, WAIT_MS))
+		while ((n = recv(fd, frame, sizeof(frame), 0)) > 0)
+			if (n == 64)
+				seen[frame[63]] = true;
+	assert_true(seen[last]);
+}
+
+static void a_container_cannot_pass_for_another(void **state _unused_)
+{
+	struct container bad = start_container(), good = start_container(),
+			 victim = start_container();
+	_cleanup_(closep) int out = socket_in(bad.ns, AF_PACKET, SOCK_RAW, 0);
+	_cleanup_(closep) int in = socket_in(victim.ns, AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+	uint8_t own[ETH_ALEN], others[ETH_ALEN], strange[ETH_ALEN] = { 2, 0, 0, 0, 0, 1 };
+	struct in_addr foreign = { htonl(0xc0000209) };
+	_cleanup_(closep) int inside = -EBADF;
+	bool seen[256] = {};
+
+	link_mac(bad.addr, own);
+	link_mac(good.addr, others);
+	const struct forged frames[] = {
+		{ ETHERTYPE_IP, own, NULL, bad.addr,
+		  100 }, /* the honest ones come first and last */
+		{ ETHERTYPE_ARP, own, own, bad.addr, 101 },
+		{ ETHERTYPE_IP, own, NULL, good.addr, 1 }, /* another's source address */
+		{ ETHERTYPE_IP, own, NULL, foreign, 2 },
+		{ ETHERTYPE_IP, others, NULL, good.addr, 3 }, /* its hardware address as well */
+		{ ETHERTYPE_IP, strange, NULL, bad.addr, 4 },
+		{ ETHERTYPE_ARP, own, own, good.addr, 5 }, /* "its address is at mine" */
+		{ ETHERTYPE_ARP, own, strange, good.addr, 6 },
+		{ ETHERTYPE_ARP, others, others, good.addr, 7 },
+		{ ETHERTYPE_ARP, own, own, net_gateway(net), 8 },
+		{ ETHERTYPE_IPV6, own, NULL, bad.addr,
+		  9 }, /* neighbour discovery is of no use here */
+		{ ETHERTYPE_VLAN, own, NULL, bad.addr, 10 },
+		{ ETHERTYPE_IP, own, NULL, bad.addr, 102 },
+	};
+
+	assert_true(net_is_guarded(net));
+	inside = netns_rtnl_open(host_ns, bad.ns, NULL);
+	assert_true(inside >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
+		send_frame(out, link_index(inside, "eth0"), victim.addr, &frames[i]);
+	see_frames(in, 102, seen);
+	assert_true(seen[100] && seen[101]);
+	for (int mark = 1; mark <= 10; mark++)
+		if (seen[mark])
+			fail_msg("forged frame %d passed", mark);
+	stop_container(&bad);
+	stop_container(&good);
+	stop_container(&victim);
+}
+
 static bool monitor_tells(void)
 {
 	struct pollfd p = { .fd = net_monitor_fd(net), .events = POLLIN };
@@ -746,6 +863,8 @@ static void what_others_change_is_noticed_and_put_right(void **state _unused_)
 	static const char *const damage[] = {
 		"nft delete table inet ecs",
 		"nft flush chain inet ecs raw",
+		"nft delete table bridge ecs",
+		"nft flush chain bridge ecs guard",
 		"nft insert rule inet ecs forward drop",
 		"nft flush map inet ecs ports",
 		"nft 'add element inet ecs ports { 6 . 21999 : 192.0.2.9 . 80 }'",
@@ -896,6 +1015,7 @@ int main(void)
 		cmocka_unit_test(a_forged_source_gets_no_answers),
 		cmocka_unit_test(five_hundred_ports_come_and_go),
 		cmocka_unit_test(a_range_of_ports_is_reached_port_by_port),
+		cmocka_unit_test(a_container_cannot_pass_for_another),
 		cmocka_unit_test(what_others_change_is_noticed_and_put_right),
 		cmocka_unit_test(nothing_is_left_after_a_container),
 		cmocka_unit_test(teardown_leaves_nothing),
