@@ -25,7 +25,7 @@ apt_build="autoconf automake make gcc pkg-config libcgroup-dev libcurl4-openssl-
 	libsystemd-dev libwslay-dev libzstd-dev zlib1g-dev"
 apt_run="runc awscli busybox-static ca-certificates curl docker-registry iproute2 jq mmdebstrap nftables skopeo
 	umoci"
-apt_test="bats clang clang-format cloud-init libarchive-dev libclang-rt-14-dev libcmocka-dev apache2-utils iputils-ping mandoc
+apt_test="bats buildah clang clang-format cloud-init libarchive-dev libclang-rt-14-dev libcmocka-dev apache2-utils iputils-ping mandoc
 	openssl procps python3 python3-boto3 python3-botocore python3-jsonschema shellcheck socat sqlite3 strace xz-utils"
 apt_package="debhelper dpkg-dev lintian rpm rpmlint"
 

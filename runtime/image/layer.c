@@ -321,6 +321,8 @@ static int dress_implied(struct layer *l, struct layer *lower, size_t n, struct 
 		if (find_below(l, lower, n, path, &st) != 0)
 			continue;
 		fd = (int) syscall(SYS_openat2, l->root_fd, path, &how, sizeof(how));
+		if (fd < 0 && (errno == ENOTDIR || errno == ENOENT || errno == ELOOP))
+			continue; /* a later entry took its place */
 		if (fd < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 ||
 		    fchmod(fd, st.st_mode & 07777) < 0 ||
 		    futimens(fd, (struct timespec[]){ st.st_mtim, st.st_mtim }) < 0)

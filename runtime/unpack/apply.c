@@ -167,7 +167,17 @@ static int open_parent(struct apply *a, const char *parent, struct err *err)
 	return fd;
 }
 
-/* Points parent_fd and name at where the entry goes. */
+/* By its name. */
+static bool hides_something(const struct apply *a)
+{
+	return a->limits->mode == APPLY_LAYER &&
+	       strncmp(a->name, APPLY_WHITEOUT, strlen(APPLY_WHITEOUT)) == 0;
+}
+
+/*
+ * Points parent_fd and name at where the entry goes. Returns 1 when it is a whiteout beneath what is
+ * no directory: that already hides everything (umoci writes such when a file replaces a directory).
+ */
 static int enter_parent(struct apply *a, struct err *err)
 {
 	_cleanup_(err_done) struct err why = {};
@@ -189,6 +199,8 @@ static int enter_parent(struct apply *a, struct err *err)
 		err_done(&why);
 		fd = open_parent(a, parent, &why);
 	}
+	if (fd == -ENOTDIR && hides_something(a))
+		return 1;
 	if (fd == -ELOOP || fd == -ENOTDIR)
 		return err_set(err, EPROTO, "'%.200s': a parent is not a directory of the archive",
 			       a->path);
@@ -555,10 +567,9 @@ static int apply_entry(struct apply *a, const struct tar_entry *e, struct err *e
 
 	if (k == 0)
 		k = enter_parent(a, err);
-	if (k < 0)
-		return k;
-	if (a->limits->mode == APPLY_LAYER &&
-	    strncmp(a->name, APPLY_WHITEOUT, strlen(APPLY_WHITEOUT)) == 0) {
+	if (k != 0)
+		return k < 0 ? k : 0;
+	if (hides_something(a)) {
 		if (strcmp(a->name, APPLY_WHITEOUT_OPAQUE) == 0)
 			return apply_opaque(a, err);
 		if (strncmp(a->name, APPLY_WHITEOUT_META, strlen(APPLY_WHITEOUT_META)) == 0)

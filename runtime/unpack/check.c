@@ -351,7 +351,8 @@ static int check_entry(struct check *c, const struct tar_entry *e, struct err *e
 	bad = whiteout                  ? whiteout_differs(c, opaque)
 	      : e->type == TAR_HARDLINK ? hardlink_differs(c)
 					: entry_differs(c, e);
-	if (!bad || c->followed)
+	/* a whiteout beneath what is no directory hides nothing */
+	if (!bad || c->followed || (whiteout && c->parent_fd == -ENOTDIR))
 		return 0;
 	return suspect(c, e->type == TAR_HARDLINK ? c->target : NULL, err);
 }

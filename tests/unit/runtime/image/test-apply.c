@@ -284,6 +284,28 @@ static void whiteouts_become_overlays(void **state)
 	assert_int_equal(faccessat(f->root_fd, ".wh..wh.plnk", F_OK, 0), -1);
 }
 
+/* umoci writes them so, in either order, when a file or a link takes the place of a directory. */
+static void whiteouts_beneath_no_directory_hide_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	NEEDS_ROOT();
+	assert_int_equal(APPLY(f, { .path = "x", .type = S_IFREG, .content = "1" },
+			       { .path = "x/.wh.y", .type = S_IFREG },
+			       { .path = "x/.wh..wh..opq", .type = S_IFREG },
+			       { .path = "z/.wh.y", .type = S_IFREG },
+			       { .path = "z", .type = S_IFREG, .content = "22" },
+			       { .path = ".wh.gone", .type = S_IFREG },
+			       { .path = "gone/.wh.y", .type = S_IFREG }),
+			 0);
+	assert_int_equal(look(f, "x").st_size, 1);
+	assert_int_equal(look(f, "z").st_size, 2);
+	assert_true(S_ISCHR(look(f, "gone").st_mode));
+	assert_int_equal(APPLY(f, { .path = "x", .type = S_IFREG, .content = "1" },
+			       { .path = "x/y", .type = S_IFREG }),
+			 -EPROTO);
+}
+
 static void later_entries_replace_earlier_ones(void **state)
 {
 	struct fixture *f = *state;
@@ -692,6 +714,7 @@ int main(void)
 		T(everything_ordinary_is_made),
 		T(escapes_are_refused),
 		T(whiteouts_become_overlays),
+		T(whiteouts_beneath_no_directory_hide_nothing),
 		T(later_entries_replace_earlier_ones),
 		T(missing_parents_are_made_and_told),
 		T(limits_hold),
