@@ -44,9 +44,11 @@ echo "# $(uname -r), $(cat /proc/1/comm), $(stat -fc %T /sys/fs/cgroup), $(runc 
 n=0 failed=0
 for program in $(cat programs); do
 	n=$((n + 1)) began=$(cut -d. -f1 /proc/uptime)
-	timeout --foreground 3000 ./"$program" >out 2>err </dev/null
-	status=$?
-	sed 's/^/    /' out
+	{
+		timeout --foreground 3000 stdbuf -oL ./"$program" 2>err </dev/null
+		echo $? >status
+	} | sed -u 's/^/    /'
+	status=$(cat status)
 	took="$(($(cut -d. -f1 /proc/uptime) - began)) s"
 	case $status in
 	0) echo "ok $n - $program # $took" ;;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/fs.h"
@@ -107,49 +107,50 @@ static void a_task_cannot_have_more_processes(void **state _unused_)
 	assert_int_equal(exit_code_of(ARN("too-many")), 2); /* the shell cannot fork */
 }
 
+static void write_to(const char *dir, const char *file, const char *text)
+{
+	_cleanup_(freep) char *path = path_join("%s/%s", dir, file);
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(fs_write_all(fd, text, strlen(text)), 0);
+}
+
 /* What keeps the kernel from taking the task's limits: a process in its group, or too little above it. */
 static pid_t obstruct(const char *group)
 {
-	_cleanup_(freep) char *path = NULL, *dir = NULL, *made = NULL;
+	_cleanup_(freep) char *dir = NULL, *made = NULL;
 	struct cgroup_limits none = {};
-	char text[16] = "10000";
+	char text[16];
 	pid_t pid = 0;
 
 	assert_int_equal(cgroup_task_create("refused", &none, &made, NULL), 0);
-	dir = cgroup_controller_dir("cpu", cgroup_mode() == CGROUP_V2 ? group : cgroup_parent());
-	if (cgroup_mode() == CGROUP_V2) {
-		_cleanup_(freep) char *below = path_join("%s/cgroup.subtree_control", dir);
-
-		assert_int_equal(fs_write_file_volatile(AT_FDCWD, below, "-cpu -memory -pids -io",
-							22, 0644, NULL),
-				 0);
-		path = path_join("%s/cgroup.procs", dir);
-		pid = fork();
-		if (pid == 0) {
-			(void) pause();
-			_exit(0);
-		}
-		(void) snprintf(text, sizeof(text), "%d", (int) pid);
-	} else {
-		path = path_join("%s/cpu.cfs_quota_us", dir);
+	if (cgroup_mode() == CGROUP_V1) {
+		dir = cgroup_controller_dir("cpu", cgroup_parent());
+		write_to(dir, "cpu.cfs_quota_us", "10000");
+		return 0;
 	}
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_int_equal(fs_write_all(fd, text, strlen(text)), 0);
+	dir = cgroup_controller_dir("cpu", group);
+	write_to(dir, "cgroup.subtree_control", "-cpu -memory -pids -io");
+	pid = fork();
+	if (pid == 0) {
+		(void) pause();
+		_exit(0);
+	}
+	(void) snprintf(text, sizeof(text), "%d", (int) pid);
+	write_to(dir, "cgroup.procs", text);
 	return pid;
 }
 
 static void clear(pid_t pid)
 {
 	_cleanup_(freep) char *dir = cgroup_controller_dir("cpu", cgroup_parent());
-	_cleanup_(freep) char *path = path_join("%s/cpu.cfs_quota_us", dir);
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (pid > 0) {
-		(void) kill(pid, SIGKILL);
-		(void) waitpid(pid, NULL, 0);
-	}
 	if (cgroup_mode() == CGROUP_V1)
-		assert_int_equal(fs_write_all(fd, "-1", 2), 0);
+		write_to(dir, "cpu.cfs_quota_us", "-1");
+	if (pid == 0)
+		return;
+	(void) kill(pid, SIGKILL);
+	(void) waitpid(pid, NULL, 0);
 }
 
 static void limits_that_cannot_be_set_stop_the_task(void **state _unused_)
