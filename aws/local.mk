@@ -8,6 +8,7 @@ libaws_a_SOURCES = \
 	aws/http.c aws/http.h \
 	aws/imds.c aws/imds.h \
 	aws/keys.c \
+	aws/s3.c aws/s3.h \
 	aws/sigv4.c aws/sigv4.h \
 	aws/upgrade.c \
 	aws/ws.c aws/ws.h \

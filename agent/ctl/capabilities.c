@@ -84,6 +84,7 @@ static const struct {
 	{ B "ecr-endpoint", always },
 	{ B "secrets.asm.environment-variables", always },
 	{ B "full-sync", always },
+	{ B "env-files.s3", always },
 	{ B "network.container-port-range", always },
 	{ A "privileged-container", privileged },
 	/*

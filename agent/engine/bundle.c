@@ -101,7 +101,7 @@ static int env_set_all(char ***env, char *const *from)
 	return k;
 }
 
-/* Strongest last: defaults, links, image, task definition, endpoints, secrets. HOME: the runtime. */
+/* Strongest last: defaults, links, image, files, task definition, endpoints, secrets. HOME: runc. */
 static int merge_env(const struct container *c, const struct image *image, struct bundle *b)
 {
 	_cleanup_(freep) char *gpus = gpus_visible(c);
@@ -115,6 +115,8 @@ static int merge_env(const struct container *c, const struct image *image, struc
 		k = env_set_all(&b->env, b->links.env);
 	if (k == 0)
 		k = env_set_all(&b->env, image->config.env);
+	if (k == 0)
+		k = task_inputs_set_files(c, &b->env, env_set);
 	for (size_t i = 0; k == 0 && i < c->n_environment; i++)
 		k = env_set(&b->env, c->environment[i].key, c->environment[i].value);
 	if (k == 0 && gpus)

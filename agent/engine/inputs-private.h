@@ -24,6 +24,7 @@ struct input_job {
 	bool begun, done;
 	char *error;               /* owned; NULL: none */
 	struct aws_client *client; /* owned, while it is under way */
+	struct s3_request *object; /* owned, the same */
 };
 
 struct inputs {
@@ -52,6 +53,8 @@ void input_job_done(struct input_job *j, const struct err *err);
 /* Asks; input_job_done() follows unless it fails. */
 int input_ask_ssm(struct input_job *j, struct err *err);
 int input_ask_asm(struct input_job *j, struct err *err);
+int input_ask_s3(struct input_job *j, struct err *err);
 
 /* Whether one question answers both, of the same region. */
 bool input_asm_fits(const struct input *a, const struct input *b);
+bool input_s3_fits(const struct input *a, const struct input *b);

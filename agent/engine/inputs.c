@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "aws/credentials.h"
+#include "aws/s3.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/macro.h"
@@ -33,6 +34,9 @@ static const struct kind {
 	[INPUT_ASM] = { input_ask_asm, input_asm_fits,
 			"ASM secret resource: unable to find execution role credentials",
 			"fetching secret data from AWS Secrets Manager" },
+	[INPUT_FILE] = { input_ask_s3, input_s3_fits,
+			 "environment file resource: unable to find execution role credentials",
+			 "unable to download env file" },
 };
 
 int inputs_new(const struct inputs_params *p, struct inputs **ret, struct err *err)
@@ -52,6 +56,7 @@ int inputs_new(const struct inputs_params *p, struct inputs **ret, struct err *e
 static void job_free(struct input_job *j)
 {
 	(void) aws_client_free(j->client);
+	(void) s3_request_cancel(j->object);
 	free(j->error);
 	free(j);
 }

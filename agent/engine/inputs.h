@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inputs - what AWS keeps for a task: parameters of SSM, secrets of Secrets Manager. Asked for all
+ * inputs - what AWS keeps for a task: parameters of SSM, secrets of Secrets Manager, environment
+ * files of S3. Asked for all
  * at the same time, with the keys of the task's execution role, and kept in memory only, wiped when
  * freed. No message holds a value. Loop thread only.
  */
@@ -17,7 +18,7 @@
 struct http_client;
 struct inputs; /* opaque: of one task */
 
-enum input_kind { INPUT_SSM, INPUT_ASM, _INPUT_MAX };
+enum input_kind { INPUT_SSM, INPUT_ASM, INPUT_FILE, _INPUT_MAX };
 
 /* Once, from the loop; @err is empty when everything is there. The inputs may not be freed in it. */
 typedef void (*inputs_fn)(void *userdata, const struct err *err);
@@ -40,7 +41,7 @@ DEFINE_CLEANUP(struct inputs *, inputs_free)
 
 /*
  * Before the start. @what: name or ARN of a parameter; ARN of a secret, perhaps with
- * :json-key:version-stage:version-id. @region: NULL or "": that of the ARN, else the params'.
+ * :json-key:version-stage:version-id; ARN of an object of S3. @region: NULL or "": that of the ARN, else the params'.
  * What was wanted before is not asked for twice. -EINVAL: they are too many.
  */
 int inputs_want(struct inputs *in, enum input_kind kind, const char *region, const char *what,

@@ -181,7 +181,7 @@ void volumes_restore(struct engine *e); /* mounts and directories of nobody go *
 void volumes_free(struct engine *e);
 
 /*
- * task-inputs.c: values of secrets. They are asked for when the task's first image is, and are there
+ * task-inputs.c: values of secrets, environment files. They are asked for when the task's first image is, and are there
  * before a container that has some is CREATED; a failure stops the task. Nothing is on the disk: an
  * agent that was restarted asks again when it needs them.
  */
@@ -191,6 +191,7 @@ void task_inputs_free(struct task *t);
 /* Hands each variable to @set, in no order that matters. -ENOENT: they are not there. */
 typedef int (*task_inputs_set_fn)(char ***env, const char *key, const char *value);
 int task_inputs_set_secrets(const struct container *c, char ***env, task_inputs_set_fn set);
+int task_inputs_set_files(const struct container *c, char ***env, task_inputs_set_fn set);
 
 /* bundle.c: root, files and config.json of a container; the shim's parameters follow from it. */
 int bundle_make(struct container *c, const struct image *image, struct err *err);

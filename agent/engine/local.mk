@@ -20,6 +20,8 @@ engine_sources = \
 	agent/engine/engine.h \
 	agent/engine/health.c \
 	agent/engine/health.h \
+	agent/engine/env-file.c \
+	agent/engine/env-file.h \
 	agent/engine/gpus.c \
 	agent/engine/gpus.h \
 	agent/engine/holder.c \
@@ -30,6 +32,7 @@ engine_sources = \
 	agent/engine/image-cleanup.h \
 	agent/engine/inputs-asm.c \
 	agent/engine/inputs-private.h \
+	agent/engine/inputs-s3.c \
 	agent/engine/inputs-ssm.c \
 	agent/engine/inputs.c \
 	agent/engine/inputs.h \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* secrets[]: what of a container's environment AWS keeps. */
+/* secrets[], environmentFiles[]: what of a container's environment AWS keeps. */
 #include "agent/engine/payload.h"
 
 #include <errno.h>
@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECRETS_MAX = 1000 };
+#include "common/strv.h"
+
+enum { SECRETS_MAX = 1000, FILES_MAX = 100 };
 
 static const struct json_field secret_fields[] = {
 	{ "name", json_decode_string, offsetof(struct secret, name), true },
@@ -79,3 +81,31 @@ const struct json_array payload_secrets = {
 	.done = secret_done,
 	.max = SECRETS_MAX,
 };
+
+static int decode_file(const json_t *value, char ***files, struct err *err)
+{
+	const char *type = json_get_string(value, "type", "");
+	const char *arn = json_get_string(value, "value", "");
+
+	if (strcmp(type, "s3") != 0)
+		return err_set(err, EPROTO, "type: '%.32s' is not s3", type);
+	if (!*arn || strlen(arn) > JSON_STRING_MAX)
+		return err_set(err, EPROTO, "value: missing, or too long");
+	return strv_append(files, arn) < 0 ? err_set(err, ENOMEM, "note a file") : 0;
+}
+
+int payload_decode_environment_files(const json_t *value, void *dst, const struct json_field *f,
+				     struct err *err)
+{
+	char ***files = dst;
+	const json_t *file;
+	size_t i;
+
+	(void) f;
+	if (!json_is_array(value) || json_array_size(value) > FILES_MAX)
+		return err_set(err, EPROTO, "is no list of at most %d files", FILES_MAX);
+	json_array_foreach((json_t *) value, i, file)
+		if (decode_file(file, files, err) < 0)
+			return err_wrap(err, "[%zu]", i);
+	return 0;
+}

@@ -41,7 +41,6 @@ static const struct row rows[] = {
 	{ PAYLOAD_TASK, "attachments", NULL },
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },
 
-	{ PAYLOAD_CONTAINER, "environmentFiles", NULL },
 	{ PAYLOAD_CONTAINER, "logsAuthStrategy", NULL },
 	{ PAYLOAD_CONTAINER, "firelensConfiguration", NULL },
 	{ PAYLOAD_CONTAINER, "managedAgents", NULL },

@@ -78,6 +78,8 @@ static const struct json_field container_fields[] = {
 	{ "overrides", decode_overrides, 0, false },
 	{ "registryAuthentication", payload_decode_registry,
 	  offsetof(struct container, registry_auth), false },
+	{ "environmentFiles", payload_decode_environment_files,
+	  offsetof(struct container, environment_files), false },
 	{ "secrets", json_decode_array, offsetof(struct container, secrets), false,
 	  &payload_secrets },
 	{ "dockerConfig", decode_docker_config, 0, false },

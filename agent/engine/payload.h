@@ -36,6 +36,10 @@ int payload_decode_registry(const json_t *value, void *dst, const struct json_fi
 /* secrets[], for json_decode_array: struct secret. */
 extern const struct json_array payload_secrets;
 
+/* environmentFiles[], a json_field's decoder into a vector of their values. */
+int payload_decode_environment_files(const json_t *value, void *dst, const struct json_field *f,
+				     struct err *err);
+
 /* A copy of the task object for the store: without role credentials but for their ids. */
 json_t *payload_without_secrets(const json_t *obj);
 

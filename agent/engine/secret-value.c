@@ -148,8 +148,7 @@ int secret_json_member(const char *text, const char *key, char **ret, struct err
 			       "retrieved secret from Secrets Manager did not contain json key %s",
 			       key);
 	put_value(&b, v, 0);
-	*ret = b.failed ? NULL : b.len > 0 ? buf_take(&b) : strdup("");
-	if (*ret)
+	if (!b.failed && (*ret = buf_take(&b)))
 		return 0;
 	if (b.data)
 		explicit_bzero(b.data, b.len);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a task's secrets are asked for, who waits for them, and what becomes of a refusal. */
+/* When a task's secrets and environment files are asked for, who waits for them, and what becomes of a refusal. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/env-file.h"
 #include "agent/engine/inputs.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/strv.h"
 
 enum { REASON_BYTES = 4096 };
 
@@ -20,7 +22,7 @@ struct task_inputs {
 
 static bool has_inputs(const struct container *c)
 {
-	return c->n_secrets > 0;
+	return c->n_secrets > 0 || (c->environment_files && *c->environment_files);
 }
 
 static bool task_has_inputs(const struct task *t)
@@ -140,6 +142,8 @@ static int want(struct inputs *in, const struct container *c, struct err *err)
 		k = inputs_want(in, s->provider == SECRET_ASM ? INPUT_ASM : INPUT_SSM, s->region,
 				s->value_from, err);
 	}
+	for (char *const *f = c->environment_files; k == 0 && f && *f; f++)
+		k = inputs_want(in, INPUT_FILE, NULL, *f, err);
 	return k;
 }
 
@@ -161,7 +165,8 @@ static int begin(struct engine *e, struct task *t, struct err *err)
 	t->run->inputs = ti;
 	ti->task = t;
 	if (!e->http || !e->roles)
-		return err_set(err, ENOTSUP, "secrets: this agent speaks to no service of AWS");
+		return err_set(err, ENOTSUP,
+			       "secrets, environmentFiles: this agent speaks to no service of AWS");
 	k = inputs_new(&p, &ti->in, err);
 	for (size_t i = 0; k == 0 && i < t->n_containers; i++)
 		k = want(ti->in, &t->containers[i], err);
@@ -172,7 +177,8 @@ static void note_waiting(struct container *c)
 {
 	const char *note = inputs_wait_for_role(c->task->run->inputs->in)
 				   ? "the credentials of its execution role"
-				   : "its secrets";
+			   : c->n_secrets > 0 ? "its secrets"
+					      : "its environment files";
 
 	if (c->waits_note == note)
 		return;
@@ -221,6 +227,22 @@ int task_inputs_set_secrets(const struct container *c, char ***env, task_inputs_
 				: NULL;
 
 		k = value ? set(env, s->name, value) : -ENOENT;
+	}
+	return k;
+}
+
+/* Of two files the first one counts, so it is set last. */
+int task_inputs_set_files(const struct container *c, char ***env, task_inputs_set_fn set)
+{
+	const struct task_inputs *ti = c->task->run->inputs;
+	int k = 0;
+
+	for (size_t n = strv_length(c->environment_files); k == 0 && n > 0; n--) {
+		const char *text = ti && ti->ready ? inputs_get(ti->in, INPUT_FILE, NULL,
+								c->environment_files[n - 1])
+						   : NULL;
+
+		k = text ? env_file_read(text, env, set, NULL) : -ENOENT;
 	}
 	return k;
 }

@@ -158,10 +158,11 @@ void container_done(struct container *c)
 				 &c->error_message,
 				 &c->health.output,
 				 &c->health_check_type };
-	char ***const vectors[] = { &c->command,     &c->entry_point, &c->cap_add,
-				    &c->cap_drop,    &c->dns,         &c->dns_search,
-				    &c->dns_options, &c->extra_hosts, &c->group_add,
-				    &c->links };
+	char ***const vectors[] = {
+		&c->command,   &c->entry_point, &c->cap_add,          &c->cap_drop,
+		&c->dns,       &c->dns_search,  &c->dns_options,      &c->extra_hosts,
+		&c->group_add, &c->links,       &c->environment_files
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		free(*texts[i]);

@@ -216,6 +216,7 @@ struct container {
 	struct registry_auth registry_auth;
 	struct secret *secrets;
 	size_t n_secrets;
+	char **environment_files; /* ARNs of objects of S3; NULL: none */
 
 	/* state */
 	enum container_status known, desired;

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""ECR's GetAuthorizationToken, Secrets Manager's GetSecretValue and SSM's GetParameters for one laboratory:
-aws-double.py PORT DIRECTORY. Takes requests only when their signature is right, by the keys of the
-environment or those the control plane in DIRECTORY gave to a role; secrets and parameters are files of
-DIRECTORY/secrets and DIRECTORY/parameters. Tells on standard error who asked what."""
+"""ECR's GetAuthorizationToken, Secrets Manager's GetSecretValue, SSM's GetParameters and S3's HeadBucket and
+GetObject (of buckets in eu-west-3) for one laboratory: aws-double.py PORT DIRECTORY. Takes requests only when their signature is right, by the keys of the
+environment or those the control plane in DIRECTORY gave to a role; secrets, parameters and buckets are files
+of DIRECTORY/secrets, DIRECTORY/parameters and DIRECTORY/buckets. Tells on standard error who asked what."""
 import base64, glob, http.server, json, os, re, sqlite3, sys, time
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -24,7 +24,7 @@ def known_keys():
             pass
 
 
-def who(headers, body):
+def who(headers, body, method="POST", path="/"):
     """The owner of the keys that made the signature; None: nobody did."""
     given = headers.get("Authorization", "")
     m = re.match(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d+)/([^/]+)/([^/]+)/aws4_request, ?"
@@ -32,11 +32,11 @@ def who(headers, body):
     for key, secret, token, owner in known_keys() if m else ():
         if key != m[1]:
             continue
-        r = AWSRequest("POST", "http://127.0.0.1:%d/" % PORT, data=body)
+        r = AWSRequest(method, "http://127.0.0.1:%d%s" % (PORT, path), data=body)
         for name in m[5].split(";"):
             r.headers[name] = headers.get(name, "")
         r.context["timestamp"] = headers["X-Amz-Date"]
-        signer = SigV4Auth(Credentials(key, secret, None), m[4], m[3])
+        signer = (S3SigV4Auth if m[4] == "s3" else SigV4Auth)(Credentials(key, secret, None), m[4], m[3])
         text = signer.string_to_sign(r, signer.canonical_request(r))
         if signer.signature(text, r) == m[6] and (headers.get("X-Amz-Security-Token") or None) == (token or None):
             return owner
@@ -56,6 +56,26 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def from_s3(self):
+        """The bucket's region is told to everybody; the object goes to who signs for that region."""
+        owner = who(self.headers, b"", self.command, self.path)
+        print("%s %s by %s" % (self.command, self.path, owner), file=sys.stderr, flush=True)
+        file = LAB + "/buckets" + self.path
+        there = re.fullmatch(r"(/[a-z][a-z.]*){1,2}", self.path) and os.path.exists(file)
+        right = owner and (self.command == "HEAD" or "/eu-west-3/s3/" in self.headers["Authorization"])
+        error = None if there and right else ("NoSuchKey", "not there") if right else ("AccessDenied", "not yours")
+        body = b"<Error><Code>%s</Code><Message>%s</Message></Error>" % tuple(e.encode() for e in error) if error \
+            else b"" if self.command == "HEAD" else open(file, "rb").read()
+        self.send_response(200 if not error else 404 if right else 403)
+        if there or not right:
+            self.send_header("x-amz-bucket-region", "eu-west-3")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = from_s3
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

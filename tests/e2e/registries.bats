@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a task's execution role opens, by signed calls to local doubles of the services: registries that want a
 # login (secrets of Secrets Manager; ECR under its own name, over TLS with an authority of
-# /etc/docker/certs.d), and the values of a container's secrets. Images fetched ahead of tasks.
+# /etc/docker/certs.d), the values of a container's secrets and its environment files. Images fetched ahead of tasks.
 
 load helper
 
@@ -41,14 +41,16 @@ setup_file() {
 	echo "127.0.0.1 localhost $ECR" >/etc/hosts
 	export ETC_DIR=$dir
 	lab_up AWS_ENDPOINT_URL_ECR=http://127.0.0.1:7777 AWS_ENDPOINT_URL_SECRETS_MANAGER=http://127.0.0.1:7777 \
-		AWS_ENDPOINT_URL_SSM=http://127.0.0.1:7777 ECS_IMAGE_PREFETCH=127.0.0.1:5000/web:latest
+		AWS_ENDPOINT_URL_SSM=http://127.0.0.1:7777 AWS_ENDPOINT_URL_S3=http://127.0.0.1:7777 ECS_IMAGE_PREFETCH=127.0.0.1:5000/web:latest
 	make_certificate >"$LAB_DIR/openssl.log" 2>&1
-	mkdir -p "/etc/docker/certs.d/$ECR" "$LAB_DIR/secrets" "$LAB_DIR/parameters"
+	mkdir -p "/etc/docker/certs.d/$ECR" "$LAB_DIR/secrets" "$LAB_DIR/parameters" "$LAB_DIR/buckets/conf"
 	cp "$LAB_DIR/ca.pem" "/etc/docker/certs.d/$ECR/lab.crt"
 	echo '{"username":"joe","password":"s3cret"}' >"$LAB_DIR/secrets/good"
 	echo '{"username":"joe","password":"wrong"}' >"$LAB_DIR/secrets/stale"
 	echo 'hunter2' >"$LAB_DIR/secrets/bad"
 	printf '{"user":"ann","key":"plover-egg"}' >"$LAB_DIR/secrets/app"
+	printf '# A=0\nA=first\nB= "as it is" \r\nno pair\n=nameless\nMOTTO=weaker\n' >"$LAB_DIR/buckets/conf/one.env"
+	printf 'A=second\nC=c=d\nMOTTO=weakest' >"$LAB_DIR/buckets/conf/two.env"
 	printf 'xyzzy: no spoon' >"$LAB_DIR/parameters/motto"
 	echo 'ecr:token' >"$LAB_DIR/ecr-password"
 	lab_daemon double python3 "$TOP/tests/e2e/aws-double.py" 7777 "$LAB_DIR"
@@ -182,4 +184,29 @@ register_secrets() {
 	until_status "$arn" STOPPED 60
 	[ "$(describe "$arn" .stoppedReason)" = "Trying to retrieve secret with value $ASM:app:none:: resulted in error: retrieved secret from Secrets Manager did not contain json key none" ]
 	[ "$(describe "$arn" '.containers[0].exitCode')" = null ]
+}
+
+# Runs a script with files of the bucket "conf": register_files FAMILY SCRIPT FILE ...
+register_files() {
+	local family=$1 script=$2 list="" file
+	shift 2
+	for file; do
+		list="$list${list:+,}{\"type\":\"s3\",\"value\":\"arn:aws:s3:::$file\"}"
+	done
+	register_from "$family" "$(cat "$LAB_DIR/registry.addr")/web:latest" "\"environmentFiles\":[$list],
+		\"environment\":[{\"name\":\"MOTTO\",\"value\":\"strong\"}]" "$ROLE"
+	jq -n --arg s "$script" '{containerOverrides: [{name: "main", command: ["sh", "-c", $s]}]}' >"$LAB_DIR/$family.json"
+}
+
+@test "environment files are read as they are, the first one before the second, below environment" {
+	# shellcheck disable=SC2016
+	register_files files '[ "$A|$B|$C|$MOTTO" = "first| \"as it is\" |c=d|strong" ] && exit 9' conf/one.env conf/two.env
+	arn=$(run_task files --overrides "file://$LAB_DIR/files.json")
+	until_status "$arn" STOPPED 60
+	[ "$(describe "$arn" '.containers[0].exitCode')" = 9 ]
+	grep -q '^GET /conf/two.env by arn:aws:iam::123456789012:role/exec' "$LAB_DIR/double.log"
+	register_files nofile true conf/one.env conf/none.env
+	arn=$(run_task nofile)
+	until_status "$arn" STOPPED 60
+	[ "$(describe "$arn" .stoppedReason)" = "Unable to download env file with key none.env from bucket conf, error: NoSuchKey: not there (HTTP 404)" ]
 }

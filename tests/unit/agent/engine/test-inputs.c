@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/env-file.h"
 #include "agent/engine/inputs.h"
 #include "aws/http.h"
+#include "aws/s3.h"
 #include "common/json.h"
+#include "common/strv.h"
 #include "tests/unit/aws/fake.h"
 
 #define TASK "arn:aws:ecs:us-west-2:1:task/c/1"
@@ -50,17 +53,44 @@ static json_t *parameters(const json_t *body)
 	return json_pack("{s:o, s:o}", "Parameters", found, "InvalidParameters", invalid);
 }
 
+/* The buckets "far" and "big" are in eu-west-3; everything else of S3 is refused. */
+static void serve_s3(const struct fake_query *q, struct fake_answer *a)
+{
+	bool far = strncmp(q->path, "/far", 4) == 0;
+
+	if (far || strncmp(q->path, "/big", 4) == 0) {
+		(void) snprintf(a->header[0], sizeof(a->header[0]), "x-amz-bucket-region");
+		(void) snprintf(a->header[1], sizeof(a->header[1]), "eu-west-3");
+	}
+	if (strcmp(q->path, "/far/a b.env") == 0)
+		(void) snprintf(a->body, sizeof(a->body), "A=1\n");
+	else if (!far || q->path[4])
+		a->status = 403;
+	if (a->status == 403)
+		(void) snprintf(a->body, sizeof(a->body),
+				"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>"
+				"not\nyours</Message></Error>");
+}
+
 static void serve(void *userdata, const struct fake_query *q, struct fake_answer *a)
 {
 	struct bench *b = userdata;
 	json_auto_t *body = json_loads(q->body, 0, NULL), *answer = NULL;
 	char *text;
 
+	a->status = b->status;
+	if (strcmp(q->method, "POST") != 0) {
+		(void) json_array_append_new(b->asked,
+					     json_pack("{s:s, s:s, s:{}}", "target", q->method,
+						       "authorization",
+						       fake_header(q, "Authorization"), "body"));
+		serve_s3(q, a);
+		return;
+	}
 	(void) json_array_append_new(b->asked,
 				     json_pack("{s:s, s:s, s:O}", "target",
 					       fake_header(q, "X-Amz-Target"), "authorization",
 					       fake_header(q, "Authorization"), "body", body));
-	a->status = b->status;
 	if (b->answer) {
 		(void) snprintf(a->body, sizeof(a->body), "%s", b->answer);
 		return;
@@ -385,6 +415,114 @@ static void a_service_that_says_nothing_is_given_up(void **state)
 	fake_tcp_stop(&dumb);
 }
 
+static void a_file_comes_from_its_buckets_region(void **state)
+{
+	struct bench *b = *state;
+
+	add_role(b);
+	make(b, "id-1", 0);
+	want(b, INPUT_FILE, NULL, "arn:aws:s3:::far/a b.env");
+	run(b);
+	assert_string_equal(b->error, "");
+	assert_string_equal(inputs_get(b->in, INPUT_FILE, NULL, "arn:aws:s3:::far/a b.env"),
+			    "A=1\n");
+	assert_int_equal(json_array_size(b->asked), 2);
+	assert_non_null(question(b, "HEAD", "/eu-central-1/s3/aws4_request", 0));
+	assert_non_null(question(b, "GET", "/eu-west-3/s3/aws4_request", 0));
+	assert_non_null(question(b, "GET", "Credential=ASIAONE/", 0));
+}
+
+static void what_is_wrong_with_a_file_is_named(void **state)
+{
+	static const struct {
+		const char *what, *complaint;
+	} cases[] = {
+		{ "arn:aws:s3:::far/none.env",
+		  "unable to download env file with key none.env from bucket far, error: "
+		  "AccessDenied: notyours (HTTP 403)" },
+		{ "arn:aws:s3:::big/none.env",
+		  "unable to download env file with key none.env from bucket big, error: "
+		  "AccessDenied: notyours (HTTP 403)" },
+		{ "arn:aws:s3:::nobody/a.env",
+		  "unable to initialize s3 client for bucket nobody, error: (HTTP 403)" },
+		{ "arn:aws:s3:::far",
+		  "unable to parse bucket and key from s3 ARN specified in environmentFile "
+		  "arn:aws:s3:::far, error: wanted is arn:PARTITION:s3:::BUCKET/KEY" },
+		{ "https://far/a.env",
+		  "unable to parse bucket and key from s3 ARN specified in environmentFile "
+		  "https://far/a.env, error: wanted is arn:PARTITION:s3:::BUCKET/KEY" },
+	};
+	struct bench *b = *state;
+
+	add_role(b);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		make(b, "id-1", 0);
+		want(b, INPUT_FILE, NULL, cases[i].what);
+		run(b);
+		assert_string_equal(b->error, cases[i].complaint);
+	}
+	make(b, NULL, 0);
+	want(b, INPUT_FILE, NULL, cases[0].what);
+	run(b);
+	assert_string_equal(b->error,
+			    "environment file resource: unable to find execution role credentials");
+}
+
+static void buckets_stand_in_the_name_where_they_can(void **state _unused_)
+{
+	static const struct {
+		const char *endpoint, *bucket, *key, *url;
+	} cases[] = {
+		{ NULL, "conf", NULL, "https://conf.s3.eu-west-3.amazonaws.com/" },
+		{ NULL, "conf", "a/b c+d", "https://conf.s3.eu-west-3.amazonaws.com/a/b%20c%2Bd" },
+		{ NULL, "with.dots", NULL, "https://s3.eu-west-3.amazonaws.com/with.dots" },
+		{ NULL, "a/..?", "k", "https://s3.eu-west-3.amazonaws.com/a%2F..%3F/k" },
+		{ "http://127.0.0.1:1", "conf", "k", "http://127.0.0.1:1/conf/k" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct s3_params p = { .bucket = cases[i].bucket,
+					     .key = cases[i].key,
+					     .region = "eu-west-3",
+					     .endpoint = cases[i].endpoint };
+		_cleanup_(freep) char *url = s3_url(&p);
+
+		assert_string_equal(url, cases[i].url);
+	}
+}
+
+static int set_pair(char ***env, const char *key, const char *value)
+{
+	_cleanup_(freep) char *pair = NULL;
+
+	return asprintf(&pair, "%s=%s", key, value) < 0 ? -ENOMEM : strv_append(env, pair);
+}
+
+static void lines_are_taken_as_they_are(void **state _unused_)
+{
+	static const char *const want[] = { "A=1",  " B = 2 ", "C=\"x=y\"", "D=",
+					    "E=$A", "F=end",   NULL };
+	_cleanup_(strv_freep) char **env = NULL;
+	_cleanup_(err_done) struct err err = {};
+	char *wide = calloc(1, ENV_FILE_LINE_MAX + 3);
+	size_t n = 0;
+
+	assert_int_equal(env_file_read("A=1\n# X=1\n\nnothing\n=Y\n B = 2 \r\n#\nC=\"x=y\"\nD=\n"
+				       "E=$A\nF=end",
+				       &env, set_pair, &err),
+			 0);
+	for (; want[n]; n++)
+		assert_string_equal(env[n], want[n]);
+	assert_null(env[n]);
+	memset(wide, 'x', ENV_FILE_LINE_MAX + 1);
+	wide[0] = '\n';
+	assert_int_equal(env_file_read(wide, NULL, NULL, &err), 0);
+	wide[ENV_FILE_LINE_MAX + 1] = 'x';
+	assert_int_equal(env_file_read(wide, NULL, NULL, &err), -EINVAL);
+	assert_string_equal(err.msg, "line 2 is longer than 65536 bytes");
+	free(wide);
+}
+
 static void arns_are_taken_apart(void **state _unused_)
 {
 	static const struct {
@@ -478,6 +616,10 @@ int main(void)
 		T(a_task_without_a_role_is_told),
 		T(keys_that_come_late_are_waited_for),
 		T(a_service_that_says_nothing_is_given_up),
+		T(a_file_comes_from_its_buckets_region),
+		T(what_is_wrong_with_a_file_is_named),
+		cmocka_unit_test(buckets_stand_in_the_name_where_they_can),
+		cmocka_unit_test(lines_are_taken_as_they_are),
 		cmocka_unit_test(arns_are_taken_apart),
 		cmocka_unit_test(members_are_written_as_the_reference_writes_them),
 		cmocka_unit_test(deep_members_are_refused),
