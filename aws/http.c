@@ -407,6 +407,19 @@ static int set_method(CURL *e, const struct http_request_params *p)
 	return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, p->method) == CURLE_OK ? 0 : -ENOMEM;
 }
 
+/* Where the system's authorities are in one file, these stand in their place. */
+static int set_trust(CURL *e, const struct http_request_params *p)
+{
+	struct curl_blob blob = { (void *) p->authorities, p->authorities_len, CURL_BLOB_COPY };
+
+	if (p->authorities && curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &blob) != CURLE_OK)
+		return -ENOMEM;
+	if (p->client_cert && (curl_easy_setopt(e, CURLOPT_SSLCERT, p->client_cert) != CURLE_OK ||
+			       curl_easy_setopt(e, CURLOPT_SSLKEY, p->client_key) != CURLE_OK))
+		return -ENOMEM;
+	return 0;
+}
+
 int http_request(struct http_client *c, const struct http_request_params *p, http_fn fn,
 		 void *userdata, struct http_request **ret, struct err *err)
 {
@@ -416,7 +429,8 @@ int http_request(struct http_client *c, const struct http_request_params *p, htt
 	if (!r)
 		return err_set(err, ENOMEM, "allocate request");
 	r->easy = http_easy_new(c, p->url, p->no_proxy);
-	if (!r->easy || set_method(r->easy, p) < 0 || set_headers(r, p) < 0)
+	if (!r->easy || set_method(r->easy, p) < 0 || set_headers(r, p) < 0 ||
+	    set_trust(r->easy, p) < 0)
 		return err_set(err, ENOMEM, "prepare request");
 	r->fn = fn;
 	r->userdata = userdata;

@@ -55,6 +55,9 @@ struct http_request_params {
 	bool no_proxy;              /* straight to the peer, whatever the options say */
 	bool no_link_local; /* a stranger chose the host: connect to no link-local address, where the
 			       instance's credentials are */
+	const char *authorities; /* PEM, trusted beside the system's, or in their place; copied */
+	size_t authorities_len;
+	const char *client_cert, *client_key; /* paths; NULL: none */
 };
 
 struct http_response {

@@ -14,6 +14,7 @@
 #include "runtime/image/login.h"
 #include "runtime/image/manifest.h"
 #include "runtime/image/reference.h"
+#include "runtime/image/trust.h"
 
 enum { CONNECT_TIMEOUT_MS = 15000, ANSWER_MAX = 64 * 1024, CHALLENGES_MAX = 8 };
 
@@ -24,6 +25,7 @@ struct image_check {
 	char *username, *password; /* owned, secret */
 	char *authorization;       /* owned, secret: of the second HEAD */
 	bool loopback;             /* plain HTTP, no proxy */
+	const char *certs_dir;     /* borrowed */
 	int64_t end_mono_ms;
 	image_check_fn fn;
 	void *userdata;
@@ -44,6 +46,21 @@ struct image_check *image_check_free(struct image_check *c)
 
 /* ---- requests ---- */
 
+/* Certificates of the host that is asked, as ecs-image has them. */
+static int load_trust(const struct image_check *c, const char *url, struct trust *ret,
+		      struct err *err)
+{
+	_cleanup_(freep) char *host = NULL;
+
+	*ret = (struct trust){};
+	if (strncmp(url, "https://", 8) != 0)
+		return 0;
+	host = strndup(url + 8, strcspn(url + 8, "/?#"));
+	if (!host)
+		return err_set(err, ENOMEM, "check an image");
+	return trust_load(c->certs_dir, host, ret, err);
+}
+
 static void on_manifest(void *userdata, const struct http_response *r, const struct err *err);
 static void on_token(void *userdata, const struct http_response *r, const struct err *err);
 
@@ -52,6 +69,7 @@ static int ask(struct image_check *c, const char *method, const char *url, const
 {
 	_cleanup_(freep) char *accept_line = accept ? path_join("Accept: %s", accept) : NULL;
 	char *login = authorization ? path_join("Authorization: %s", authorization) : NULL;
+	_cleanup_(trust_done) struct trust trust = {};
 	const char *headers[3] = {};
 	int64_t left = c->end_mono_ms - clock_mono_ms();
 	struct http_request_params p = { .method = method,
@@ -74,7 +92,13 @@ static int ask(struct image_check *c, const char *method, const char *url, const
 		headers[n++] = accept_line;
 	if (login)
 		headers[n++] = login;
-	k = http_request(c->http, &p, fn, c, &c->request, err);
+	k = load_trust(c, url, &trust, err);
+	p.authorities = trust.authorities;
+	p.authorities_len = trust.authorities_len;
+	p.client_cert = trust.client_cert;
+	p.client_key = trust.client_key;
+	if (k == 0)
+		k = http_request(c->http, &p, fn, c, &c->request, err);
 	login_wipe(login);
 	return k;
 }
@@ -202,6 +226,7 @@ int image_check_start(const struct image_check_params *p, image_check_fn fn, voi
 			    strdup_to(&c->password, p->password ? p->password : "") < 0))
 		return err_set(err, ENOMEM, "check an image");
 	c->http = p->http;
+	c->certs_dir = p->certs_dir ? p->certs_dir : TRUST_DIR_DEFAULT;
 	c->loopback = reference_is_loopback(c->ref.domain);
 	c->end_mono_ms = clock_mono_ms() + p->timeout_ms;
 	c->fn = fn;

@@ -20,6 +20,7 @@ struct image_check_params {
 	const char *reference;           /* with a tag and no digest */
 	const char *username, *password; /* NULL: anonymous */
 	int64_t timeout_ms;              /* of the whole check */
+	const char *certs_dir;           /* trust.h; NULL: TRUST_DIR_DEFAULT; borrowed */
 };
 
 enum image_check_result {

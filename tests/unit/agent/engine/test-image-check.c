@@ -3,9 +3,13 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/engine/image-check.h"
@@ -156,6 +160,90 @@ static void a_registry_that_stalls_is_given_up(void **state)
 	assert_int_equal(check(b, SLOW, NULL, 50), IMAGE_CHECK_TIMED_OUT);
 }
 
+/* A registry with a certificate of its own, at an address that is not loopback; prints its port. */
+static const char tls_registry[] =
+	"ip link set lo up && ip addr add 192.0.2.1/32 dev lo && "
+	"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+	"-subj /CN=lab -addext subjectAltName=IP:192.0.2.1 -keyout key -out crt 2>/dev/null && "
+	"exec python3 -c \"\n"
+	"import http.server, os, ssl\n"
+	"class H(http.server.BaseHTTPRequestHandler):\n"
+	"    def do_HEAD(self):\n"
+	"        self.send_response(200)\n"
+	"        self.send_header('Docker-Content-Digest', '" DIGEST "')\n"
+	"        self.end_headers()\n"
+	"    def log_message(self, *a): pass\n"
+	"s = http.server.HTTPServer(('192.0.2.1', 0), H)\n"
+	"c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+	"c.load_cert_chain('crt', 'key')\n"
+	"s.socket = c.wrap_socket(s.socket, server_side=True)\n"
+	"print(s.server_address[1], flush=True)\n"
+	"s.serve_forever()\"";
+
+static pid_t start_tls_registry(const char *dir, int *ret_port)
+{
+	char line[16] = "";
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (chdir(dir) == 0 && dup2(fds[1], STDOUT_FILENO) >= 0)
+			(void) execl("/bin/sh", "sh", "-c", tls_registry, NULL);
+		_exit(127);
+	}
+	(void) close(fds[1]);
+	if (read(fds[0], line, sizeof(line) - 1) > 0)
+		*ret_port = (int) strtol(line, NULL, 10);
+	(void) close(fds[0]);
+	return pid;
+}
+
+static int check_tls(struct bench *b, const char *certs_dir)
+{
+	const struct image_check_params p = { .http = b->http,
+					      .reference = b->reference,
+					      .timeout_ms = 60000,
+					      .certs_dir = certs_dir };
+
+	b->done = false;
+	assert_int_equal(image_check_start(&p, on_result, b, &b->check, NULL), 0);
+	assert_true(loop_until(b->event, &b->done, 60000));
+	return b->result;
+}
+
+/* The last test: it leaves the host's network. */
+static void certificates_of_the_registry_are_trusted(void **state)
+{
+	struct bench *b = *state;
+	char top[] = "/tmp/ecs-image-check-XXXXXX", command[256];
+	int port = 0;
+	pid_t pid;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 ||
+	    system("command -v python3 ip openssl >/dev/null") != 0)
+		skip();
+	assert_non_null(mkdtemp(top));
+	pid = start_tls_registry(top, &port);
+	assert_true(port > 0);
+	(void) snprintf(b->reference, sizeof(b->reference), "192.0.2.1:%d/team/web:1.2", port);
+	(void) snprintf(command, sizeof(command),
+			"cd %s && mkdir -p certs/192.0.2.1:%d && cp crt certs/192.0.2.1:%d/ca.crt",
+			top, port, port);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(check_tls(b, top), IMAGE_CHECK_UNUSUAL);
+	(void) snprintf(command, sizeof(command), "%s/certs", top);
+	assert_int_equal(check_tls(b, command), IMAGE_CHECK_DIGEST);
+	assert_string_equal(b->digest, DIGEST);
+	(void) kill(pid, SIGKILL);
+	(void) waitpid(pid, NULL, 0);
+	(void) snprintf(command, sizeof(command), "rm -r %s", top);
+	assert_int_equal(system(command), 0);
+}
+
 static void only_tags_are_checked(void **state)
 {
 	struct bench *b = *state;
@@ -178,6 +266,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_registry_that_stalls_is_given_up, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(only_tags_are_checked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(certificates_of_the_registry_are_trusted, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
