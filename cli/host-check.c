@@ -38,9 +38,9 @@ static void add(const struct checks *c, const char *check, bool ok, const char *
 	(void) vsnprintf(found, sizeof(found), fmt, ap);
 	va_end(ap);
 	found[strcspn(found, "\n")] = '\0';
-	(void) json_array_append_new(c->list, json_pack("{s:s, s:b, s:s, s:s}", "check", check,
-							"ok", ok, "found", found, "advice",
-							ok ? "" : advice));
+	(void) json_array_append_new(c->list,
+				     json_pack("{s:s, s:b, s:s, s:s}", "check", check, "ok", ok,
+					       "found", found, "advice", ok ? "" : advice));
 }
 
 /* NULL when there is no such file. */
@@ -51,9 +51,8 @@ static char *slurp(const struct checks *c, const char *path)
 	char *text = NULL;
 	size_t n = 0;
 
-	return whole && fs_read_file(AT_FDCWD, whole, FILE_MAX_BYTES, &text, &n, &err) == 0
-		       ? text
-		       : NULL;
+	return whole && fs_read_file(AT_FDCWD, whole, FILE_MAX_BYTES, &text, &n, &err) == 0 ? text
+											    : NULL;
 }
 
 /* Whether @word stands in @text between blanks. */
@@ -144,7 +143,8 @@ static void check_namespaces(const struct checks *c)
 	const char *missing = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		_cleanup_(freep) char *path = path_join("%s/proc/self/ns/%s", c->paths->root, kinds[i]);
+		_cleanup_(freep) char *path =
+			path_join("%s/proc/self/ns/%s", c->paths->root, kinds[i]);
 
 		if (path && access(path, F_OK) < 0)
 			missing = kinds[i];
@@ -253,8 +253,8 @@ static void check_time(const struct checks *c)
 json_t *host_check(const struct host_paths *p)
 {
 	static void (*const all[])(const struct checks *) = {
-		check_kernel,  check_namespaces, check_cgroups, check_seccomp, check_overlay,
-		check_nftables, check_runc,      check_disk,    check_time,
+		check_kernel,   check_namespaces, check_cgroups, check_seccomp, check_overlay,
+		check_nftables, check_runc,       check_disk,    check_time,
 	};
 	struct checks c = { .paths = p, .list = json_array() };
 

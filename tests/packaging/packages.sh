@@ -65,7 +65,8 @@ result $? "its one configuration file is ecs.config"
 
 # A root with a shell, and a systemctl that takes notes.
 sys=$dir/sysroot
-mkdir -p "$sys"/{bin,usr/bin,etc/ecs,var/lib/rpm}
+mkdir -p "$sys"/{bin,dev,usr/bin,etc/ecs,var/lib/rpm}
+: >"$sys/dev/null" # a file will do
 cp "$(command -v busybox)" "$sys/bin/busybox"
 for applet in sh echo; do ln -s busybox "$sys/bin/$applet"; done
 printf '#!/bin/sh\necho "systemctl $*" >>/notes\n' >"$sys/usr/bin/systemctl"
