@@ -93,7 +93,9 @@ static int start_task_server(struct agent *a, struct err *err)
 				     .roles = a->roles,
 				     .addrs = addrs,
 				     .n_addrs = 1,
-				     .port = TASK_SERVER_PORT };
+				     .port = TASK_SERVER_PORT,
+				     .http = a->http,
+				     .ecs = &a->ecs };
 
 	if (a->net)
 		addrs[p.n_addrs++] = net_gateway(a->net);

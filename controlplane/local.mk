@@ -11,7 +11,7 @@ libcontrolplane_a_SOURCES = \
 	controlplane/instance_expr.c controlplane/instance_expr.h \
 	controlplane/ops.c controlplane/ops.h \
 	controlplane/param.c controlplane/param.h \
-	controlplane/run.c controlplane/run.h controlplane/run_request.c \
+	controlplane/protection.c controlplane/protection.h controlplane/run.c controlplane/run.h controlplane/run_request.c \
 	controlplane/scheduler.c controlplane/scheduler.h \
 	controlplane/server.c controlplane/server.h \
 	controlplane/shape.c controlplane/shape.h \

@@ -12,8 +12,8 @@
 #include "controlplane/controlplane.h"
 
 static const struct operation *const tables[] = {
-	cluster_operations, taskdef_operations,  task_operations,
-	run_operations,     instance_operations, tag_operations,
+	cluster_operations,    taskdef_operations,  task_operations, run_operations,
+	protection_operations, instance_operations, tag_operations,
 };
 
 /* Operations of the service that a local control plane does not offer. */
@@ -30,7 +30,6 @@ static const char *const unsupported[] = {
 	"DescribeServices",
 	"DescribeTaskSets",
 	"ExecuteCommand",
-	"GetTaskProtection",
 	"ListAccountSettings",
 	"ListServices",
 	"ListServicesByNamespace",
@@ -43,7 +42,6 @@ static const char *const unsupported[] = {
 	"UpdateContainerAgent",
 	"UpdateService",
 	"UpdateServicePrimaryTaskSet",
-	"UpdateTaskProtection",
 	"UpdateTaskSet",
 };
 

@@ -39,6 +39,8 @@ int endpoints_add(const struct container *c, const char *region, char ***env)
 	k = set(env, "ECS_CONTAINER_METADATA_URI", BASE "/v3/", c->endpoint_id);
 	if (k == 0)
 		k = set(env, "ECS_CONTAINER_METADATA_URI_V4", BASE "/v4/", c->endpoint_id);
+	if (k == 0)
+		k = set(env, "ECS_AGENT_URI", BASE "/api/", c->endpoint_id);
 	if (k == 0 && c->task->role_credentials_id && *c->task->role_credentials_id)
 		k = set(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/",
 			c->task->role_credentials_id);

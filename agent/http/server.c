@@ -9,6 +9,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+enum { TIMER_ACCURACY_USEC = 100000 };
+
 struct http_server {
 	struct MHD_Daemon *daemon; /* owned */
 	sd_event_source *io;       /* owned: libmicrohttpd's epoll descriptor */
@@ -101,6 +103,16 @@ static ssize_t on_stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 	return 0;
 }
 
+/* In a loop of ours, libmicrohttpd has no way to say that a connection goes on. */
+static void run_soon(struct http_server *s)
+{
+	if (!s->timer) /* it is being freed */
+		return;
+	(void) sd_event_source_set_time_accuracy(s->timer, 1);
+	(void) sd_event_source_set_time_relative(s->timer, 0);
+	(void) sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
 void http_server_wake(struct http_server *s)
 {
 	struct http_call *c = s->streams;
@@ -110,7 +122,7 @@ void http_server_wake(struct http_server *s)
 		c->suspended = false;
 		MHD_resume_connection(c->connection);
 	}
-	/* libmicrohttpd makes its own descriptor readable; the loop comes back by that. */
+	run_soon(s);
 }
 
 static void forget_stream(struct http_call *c)
@@ -201,6 +213,7 @@ static enum MHD_Result answer(struct http_call *c)
 	else
 		c->server->handler(c->server->userdata, c, &c->reply);
 	if (c->reply.later) {
+		c->suspended = true;
 		MHD_suspend_connection(c->connection);
 		return MHD_YES;
 	}
@@ -217,7 +230,11 @@ void http_call_finish(struct http_call *c, struct http_reply *r)
 	*r = (struct http_reply){};
 	c->reply.later = false;
 	c->finished = true;
+	if (!c->suspended) /* the handler has not returned yet */
+		return;
+	c->suspended = false;
 	MHD_resume_connection(c->connection);
+	run_soon(c->server);
 }
 
 /* Called first with the headers, then for each piece of the body, then once more at its end. */
@@ -321,6 +338,7 @@ static void run(struct http_server *s)
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	lose_patience(s);
+	(void) sd_event_source_set_time_accuracy(s->timer, TIMER_ACCURACY_USEC);
 	(void) MHD_run(s->daemon);
 	if (MHD_get_timeout(s->daemon, &ms) != MHD_YES) {
 		(void) sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
@@ -353,8 +371,8 @@ static int watch(struct http_server *s, sd_event *loop, struct err *err)
 		return err_set(err, ENOTSUP, "libmicrohttpd has no epoll descriptor");
 	r = sd_event_add_io(loop, &s->io, info->epoll_fd, EPOLLIN, on_io, s);
 	if (r >= 0)
-		r = sd_event_add_time_relative(loop, &s->timer, CLOCK_MONOTONIC, 0, 100000,
-					       on_timer, s);
+		r = sd_event_add_time_relative(loop, &s->timer, CLOCK_MONOTONIC, 0,
+					       TIMER_ACCURACY_USEC, on_timer, s);
 	if (r < 0)
 		return err_set_errno(err, -r, "watch the %s", s->what);
 	(void) sd_event_source_set_description(s->io, s->what);
@@ -397,8 +415,8 @@ struct http_server *http_server_free(struct http_server *s)
 {
 	if (!s)
 		return NULL;
-	sd_event_source_disable_unref(s->io);
-	sd_event_source_disable_unref(s->timer);
+	s->io = sd_event_source_disable_unref(s->io);
+	s->timer = sd_event_source_disable_unref(s->timer);
 	if (s->daemon) {
 		s->stopping = true;
 		http_server_wake(s);

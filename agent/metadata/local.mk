@@ -3,7 +3,10 @@ libagent_a_SOURCES += \
 	agent/metadata/caller.c agent/metadata/caller.h \
 	agent/metadata/credentials-page.c \
 	agent/metadata/describe.c agent/metadata/describe.h \
+	agent/metadata/later.c agent/metadata/later.h \
 	agent/metadata/metadata.c agent/metadata/metadata.h \
 	agent/metadata/pages.h \
+	agent/metadata/protection.c \
 	agent/metadata/stats-page.c \
+	agent/metadata/tags.c \
 	agent/metadata/tasks-page.c

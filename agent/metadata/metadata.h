@@ -14,6 +14,8 @@
 #include "agent/http/server.h"
 #include "agent/http/view.h"
 
+struct aws_client;
+struct http_client;
 struct metadata;
 
 enum { METADATA_ADDRS_MAX = 4 };
@@ -25,6 +27,8 @@ struct metadata_params {
 	const struct in_addr *addrs; /* to listen on */
 	size_t n_addrs;
 	uint16_t port;
+	struct http_client *http; /* borrowed: to ask the control plane for a task */
+	struct aws_client **ecs;  /* borrowed: where the instance's own client will be */
 };
 
 int metadata_new(const struct metadata_params *p, struct metadata **ret, struct err *err);
@@ -34,7 +38,10 @@ DEFINE_CLEANUP(struct metadata *, metadata_free)
 struct metadata_request {
 	const char *method, *path; /* without the query */
 	const char *id;            /* of the query; NULL: none */
+	const char *body;
+	size_t body_len;
 	struct in_addr peer;
+	struct http_call *call; /* for an answer that comes later; NULL: there is to be none */
 };
 
 /* The answer to one request. */

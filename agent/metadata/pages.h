@@ -5,6 +5,7 @@
 #include "agent/metadata/caller.h"
 #include "agent/metadata/metadata.h"
 
+struct later;
 struct listener;
 
 struct metadata {
@@ -13,6 +14,11 @@ struct metadata {
 	struct in_addr addrs[METADATA_ADDRS_MAX];
 	struct listener *listeners[METADATA_ADDRS_MAX]; /* owned; NULL for tests */
 	size_t n_addrs;
+	sd_event *loop; /* NULL for tests */
+	struct http_client *http;
+	struct aws_client **ecs;
+	char *ecs_endpoint;      /* owned */
+	struct later *later;     /* owned list: what is not answered yet */
 	int64_t expired_told_ms; /* monotonic: of the last warning */
 };
 
@@ -29,9 +35,9 @@ void answer_credentials(struct metadata *m, const struct caller *c, bool v1, con
 
 /* What is behind /v3/ and /v4/, and behind /v2/metadata and /v2/stats. */
 void answer_endpoint(struct metadata *m, const struct caller *c, bool v4, const char *rest,
-		     struct http_reply *r);
-void answer_by_address(struct metadata *m, const struct caller *c, struct in_addr peer,
-		       const char *path, struct http_reply *r);
+		     struct http_call *http, struct http_reply *r);
+void answer_by_address(struct metadata *m, const struct caller *c, const char *path,
+		       const struct metadata_request *q, struct http_reply *r);
 
 /* Whose endpoint id it is, as far as @c may know. NULL: nobody's. */
 const struct container *container_by_endpoint(const struct metadata *m, const struct caller *c,
@@ -41,3 +47,9 @@ const struct container *container_by_endpoint(const struct metadata *m, const st
 json_t *container_stats(const struct metadata *m, const struct container *c, bool v4);
 /* {container id: statistics}. A new object. */
 json_t *task_stats(const struct metadata *m, const struct task *t, bool v4);
+
+/* Of the task of @c; NULL: of nobody's. The answer may come later, as that of tags always does. */
+void answer_protection(struct metadata *m, const struct container *c,
+		       const struct metadata_request *q, struct http_reply *r);
+void answer_with_tags(struct metadata *m, const struct task *t, bool v4, struct http_call *http,
+		      struct http_reply *r);

@@ -21,6 +21,7 @@ struct question {
 	bool v4;
 	const char *version, *id, *rest; /* "V4", the endpoint id, what follows its '/' */
 	const struct container *c;       /* NULL: unknown, or not for the caller */
+	struct http_call *http;
 	struct http_reply *r;
 };
 
@@ -62,6 +63,14 @@ static void ask_task(const struct question *q)
 			     q->version, q->id);
 	else
 		answer_json(q->r, 200, describe_task(q->m->view, q->c->task, q->v4));
+}
+
+static void ask_task_with_tags(const struct question *q)
+{
+	if (q->c && q->http)
+		answer_with_tags(q->m, q->c->task, q->v4, q->http, q->r);
+	else
+		ask_task(q);
 }
 
 static void ask_stats(const struct question *q)
@@ -121,7 +130,7 @@ static void ask_associations(const struct question *q)
 }
 
 void answer_endpoint(struct metadata *m, const struct caller *caller, bool v4, const char *path,
-		     struct http_reply *r)
+		     struct http_call *http, struct http_reply *r)
 {
 	static const struct {
 		const char *path;
@@ -129,7 +138,7 @@ void answer_endpoint(struct metadata *m, const struct caller *caller, bool v4, c
 	} pages[] = {
 		{ "", ask_container },
 		{ "task", ask_task },
-		{ "taskWithTags", ask_task },
+		{ "taskWithTags", ask_task_with_tags },
 		{ "stats", ask_stats },
 		{ "task/stats", ask_task_stats },
 	};
@@ -141,6 +150,7 @@ void answer_endpoint(struct metadata *m, const struct caller *caller, bool v4, c
 			      .id = id,
 			      .rest = slash ? slash + 1 : "",
 			      .c = id ? container_by_endpoint(m, caller, id) : NULL,
+			      .http = http,
 			      .r = r };
 
 	if (!id)
@@ -195,16 +205,16 @@ static void ask_whole(struct metadata *m, const struct task *t, bool stats, stru
 			    stats ? task_stats(m, t, false) : describe_task(m->view, t, false));
 }
 
-void answer_by_address(struct metadata *m, const struct caller *caller, struct in_addr peer,
-		       const char *path, struct http_reply *r)
+void answer_by_address(struct metadata *m, const struct caller *caller, const char *path,
+		       const struct metadata_request *q, struct http_reply *r)
 {
 	static const struct {
 		const char *name;
-		bool stats, one; /* of one container, too */
+		bool stats, one, tags; /* one: of one container, too */
 	} pages[] = {
-		{ "metadata", false, true },
-		{ "metadataWithTags", false, false },
-		{ "stats", true, true },
+		{ "metadata", false, true, false },
+		{ "metadataWithTags", false, false, true },
+		{ "stats", true, true, false },
 	};
 	char text[INET_ADDRSTRLEN] = "";
 
@@ -216,12 +226,14 @@ void answer_by_address(struct metadata *m, const struct caller *caller, struct i
 			continue;
 		if (path[n] == '/' && *id && (!pages[i].one || strchr(id, '/')))
 			break;
-		(void) inet_ntop(AF_INET, &peer, text, sizeof(text));
+		(void) inet_ntop(AF_INET, &q->peer, text, sizeof(text));
 		if (!caller->container)
 			answer_error(r, 400,
 				     "Unable to get task arn from request: unable to associate "
 				     "'%s' with task",
 				     text);
+		else if (pages[i].tags && q->call)
+			answer_with_tags(m, caller->container->task, false, q->call, r);
 		else if (path[n] == '/' && *id)
 			ask_one(m, caller->container->task, pages[i].stats, id, r);
 		else

@@ -192,3 +192,38 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	curl -fsS "$base/tasks?dockerid=$(jq -r '.Containers[0].DockerId' "$LAB_DIR/answer")" | "$check" introspection_task
 	stop_task "$arn"
 }
+
+@test "a task protects itself by its role and sees its tags; one without a role may not" {
+	register_script bare 'sleep 600'
+	arn=$(run_task app --tags key=team,value=blue) && bare=$(run_task bare)
+	until_status "$arn" RUNNING 60
+	until_status "$bare" RUNNING 60
+	protect() { # arn [body]: prints the answer, then the status
+		local url
+		url=$(variable "$1" ECS_AGENT_URI)/task-protection/v1/state
+		inside "$1" curl -sS --max-time 10 -w '\n%{http_code}\n' ${2:+-X PUT -d "$2"} "$url" >"$LAB_DIR/answer"
+		head -1 "$LAB_DIR/answer" | "$BATS_TEST_DIRNAME/check-schema.py" protection
+		jq -c . < <(head -1 "$LAB_DIR/answer")
+		tail -1 "$LAB_DIR/answer"
+	}
+	[ "$(protect "$arn")" = '{"protection":{"ExpirationDate":null,"ProtectionEnabled":false,"TaskArn":"'"$arn"$'"}}\n200' ]
+	[ "$(protect "$arn" '{"ProtectionEnabled":true,"ExpiresInMinutes":60}' | tail -1)" = 200 ]
+	[ "$(jq -r '.protection | [.ProtectionEnabled, .TaskArn] | join(" ")' < <(head -1 "$LAB_DIR/answer"))" = "true $arn" ]
+	[ "$(lab_aws get-task-protection --cluster lab --tasks "$arn" --query 'protectedTasks[0].protectionEnabled')" = true ]
+	[ "$(protect "$arn" '{"ProtectionEnabled":true,"ExpiresInMinutes":9999}' | tail -1)" = 400 ]
+	[ "$(jq -r .error.Code < <(head -1 "$LAB_DIR/answer"))" = InvalidParameterException ]
+	[ "$(protect "$arn" '{"ProtectionEnabled":false}' | tail -1)" = 200 ]
+	[ "$(protect "$arn" '{"Protection":true}')" = '{"error":{"Code":"InvalidParameterException","Message":"UpdateTaskProtection: failed to decode request"}}'$'\n400' ]
+	[ "$(protect "$arn" '{}' | tail -1)" = 400 ]
+	[ "$(protect "$bare" | tail -1)" = 403 ]
+	uri=$(variable "$arn" ECS_AGENT_URI)
+	[ "$(inside "$bare" curl -sS "$uri/task-protection/v1/state" | jq -r .error.Code)" = ResourceNotFoundException ]
+
+	id=${uri##*/}
+	conforms "$arn" "/v4/$id/taskWithTags" task_v4
+	jq -e '.TaskTags == {team: "blue"} and (has("Errors") | not)' <<<"$body"
+	conforms "$arn" "/v3/$id/taskWithTags" task_v3
+	conforms "$arn" /v2/metadataWithTags task_v3
+	stop_task "$arn"
+	stop_task "$bare"
+}

@@ -178,6 +178,63 @@ static void who_takes_for_ever_to_ask_is_cut_off(void **state _unused_)
 	http_server_free(s);
 }
 
+static struct http_call *asked;
+
+static void on_patient(void *userdata, struct http_call *c, struct http_reply *r)
+{
+	(void) userdata;
+	asked = c;
+	r->later = true;
+}
+
+static int on_known(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct http_reply r = { .status = 201,
+				.content_type = "text/plain",
+				.headers = strdup("X-One: a: b\nX-Two: c\n"),
+				.body = strdup("at last") };
+
+	(void) source, (void) usec, (void) userdata;
+	http_call_finish(asked, &r);
+	return 0;
+}
+
+static void an_answer_may_come_later(void **state _unused_)
+{
+	int fd, listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct http_server_params p = { .loop = loop,
+					.listen_fd = listener,
+					.what = "test",
+					.timeout_s = 60,
+					.max_connections = 4,
+					.handler = on_patient };
+	sd_event_source *timer = NULL;
+	struct http_server *s = NULL;
+	const char *got;
+
+	(void) snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/later.sock", dir);
+	assert_int_equal(bind(listener, (struct sockaddr *) &sa, sizeof(sa)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(http_server_new(&p, &s, NULL), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *) &sa, sizeof(sa)), 0);
+	assert_int_equal(fs_write_all(fd, "GET / HTTP/1.0\r\n\r\n", 18), 0);
+	for (int i = 0; !asked && i < 1000; i++)
+		assert_true(sd_event_run(loop, 10000) >= 0);
+	assert_non_null(asked);
+	assert_true(sd_event_add_time_relative(loop, &timer, CLOCK_MONOTONIC, 0, 0, on_known,
+					       NULL) >= 0);
+	got = read_until(fd, NULL);
+	assert_non_null(strstr(got, " 201 "));
+	assert_non_null(strstr(got, "X-One: a: b\r\n"));
+	assert_non_null(strstr(got, "X-Two: c\r\n"));
+	assert_non_null(strstr(got, "at last"));
+	(void) close(fd);
+	sd_event_source_unref(timer);
+	http_server_free(s);
+}
+
 static void followers_get_what_comes(void **state _unused_)
 {
 	_cleanup_(json_decrefp) json_t *first = json_pack("{s:i}", "n", 1);
@@ -242,6 +299,7 @@ int main(void)
 		cmocka_unit_test(garbage_does_not_end_the_server),
 		cmocka_unit_test(headers_without_end_are_refused),
 		cmocka_unit_test(who_takes_for_ever_to_ask_is_cut_off),
+		cmocka_unit_test(an_answer_may_come_later),
 		cmocka_unit_test(followers_get_what_comes),
 		cmocka_unit_test(a_path_that_is_too_long_is_named),
 	};
