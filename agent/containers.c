@@ -84,6 +84,18 @@ static void on_event(void *userdata, const json_t *event)
 		control_wake(a->control);
 }
 
+/* Docker's firewall, and others, drop what is forwarded unless a rule of theirs accepts it. */
+static void warn_of_forward_policy(const struct agent *a)
+{
+	_cleanup_(freep) char *chain = NULL;
+
+	if (net_forward_policy(a->net, &chain, NULL) == 0 && chain)
+		log_warn("The policy of %s is to drop: tasks on bridge '%s' are reached from this "
+			 "host only, and reach nobody else, unless it accepts what enters and "
+			 "leaves the bridge",
+			 chain, a->config->bridge_name);
+}
+
 static int set_up_net(struct agent *a, struct err *err)
 {
 	const struct config *c = a->config;
@@ -110,6 +122,8 @@ static int set_up_net(struct agent *a, struct err *err)
 	else if (!net_is_guarded(a->net))
 		log_warn("This kernel has no nftables for bridges (nf_tables_bridge), ignoring: "
 			 "tasks can send under each other's addresses");
+	if (a->net)
+		warn_of_forward_policy(a);
 	if (c->allow_imds)
 		log_warn("ECS_ALLOW_INSTANCE_METADATA: Tasks on bridge '%s' reach the instance "
 			 "metadata service and the role of this host",

@@ -187,6 +187,18 @@ int net_assert_guard(struct net *n, struct err *err)
 	return nft_run(n->nft, &text, err);
 }
 
+int net_forward_policy(const struct net *n, char **ret, struct err *err)
+{
+	char chain[RULESET_CHAIN_BYTES];
+	int k = ruleset_forward_policy(n->nfnl, chain, err);
+
+	*ret = NULL;
+	if (k < 0 || !*chain)
+		return k;
+	*ret = strdup(chain);
+	return *ret ? 0 : err_set_errno(err, ENOMEM, "allocate text");
+}
+
 bool net_is_guarded(const struct net *n)
 {
 	return n->guarded;

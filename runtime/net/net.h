@@ -46,6 +46,13 @@ DEFINE_CLEANUP(struct net *, net_free)
 /* Removes bridge and table from the kernel: for uninstall and tests. */
 int net_teardown(struct net *n, struct err *err);
 
+/*
+ * A chain of the host that drops what is forwarded and that our rules cannot overrule ("chain FORWARD
+ * of table ip filter"); *@ret owned, NULL: there is none. It has to accept what enters and leaves
+ * the bridge. Rules of the legacy iptables are not seen.
+ */
+int net_forward_policy(const struct net *n, char **ret, struct err *err);
+
 /* False: this kernel lets containers send under each other's addresses (they get no answers). */
 bool net_is_guarded(const struct net *n);
 

@@ -8,6 +8,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <netlink/attr.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -75,6 +76,40 @@ int ruleset_generation(int nfnl, uint32_t *ret, struct err *err)
 		return err_set(err, EPROTO, "nftables tells no generation");
 	*ret = ntohl(nla_get_u32(in[NFTA_GEN_ID]));
 	return 0;
+}
+
+static int take_chain(struct nlmsghdr *h, void *userdata)
+{
+	struct nlattr *in[NFTA_CHAIN_MAX + 1], *hook[NFTA_HOOK_MAX + 1];
+	const struct nfgenmsg *head = nlmsg_data(h);
+	char *found = userdata;
+
+	if (*found || nlmsg_parse(h, sizeof(*head), in, NFTA_CHAIN_MAX, NULL) < 0 ||
+	    (head->nfgen_family != NFPROTO_IPV4 && head->nfgen_family != NFPROTO_INET) ||
+	    !in[NFTA_CHAIN_TABLE] || !in[NFTA_CHAIN_NAME] || !in[NFTA_CHAIN_HOOK] ||
+	    !in[NFTA_CHAIN_POLICY] || ntohl(nla_get_u32(in[NFTA_CHAIN_POLICY])) != NF_DROP)
+		return 0;
+	if (nla_parse_nested(hook, NFTA_HOOK_MAX, in[NFTA_CHAIN_HOOK], NULL) < 0 ||
+	    !hook[NFTA_HOOK_HOOKNUM] ||
+	    ntohl(nla_get_u32(hook[NFTA_HOOK_HOOKNUM])) != NF_INET_FORWARD)
+		return 0;
+	(void) snprintf(found, RULESET_CHAIN_BYTES, "chain %.64s of table %s %.64s",
+			nla_get_string(in[NFTA_CHAIN_NAME]),
+			head->nfgen_family == NFPROTO_INET ? "inet" : "ip",
+			nla_get_string(in[NFTA_CHAIN_TABLE]));
+	return 0;
+}
+
+int ruleset_forward_policy(int nfnl, char chain[RULESET_CHAIN_BYTES], struct err *err)
+{
+	_cleanup_(nlmsg_freep) struct nl_msg *m = request(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC);
+	int k;
+
+	*chain = '\0';
+	if (!m)
+		return err_set_errno(err, ENOMEM, "build netlink request");
+	k = rtnl_dump(nfnl, m, take_chain, chain, err);
+	return k < 0 ? err_wrap(err, "read the chains of nftables") : 0;
 }
 
 /* FNV-1a; not against malice: who may write nftables rules may do anything. */

@@ -19,6 +19,14 @@ int ruleset_monitor(struct err *err);
 /* Empties that socket. */
 void ruleset_monitor_drain(int fd);
 
+enum { RULESET_CHAIN_BYTES = 160 };
+
+/*
+ * A chain of somebody else that drops forwarded IPv4 packets unless one of its rules accepts them:
+ * "chain FORWARD of table ip filter"; "": there is none.
+ */
+int ruleset_forward_policy(int nfnl, char chain[RULESET_CHAIN_BYTES], struct err *err);
+
 /* The number of the last transaction. @nfnl: a socket of rtnl_open_netfilter(). */
 int ruleset_generation(int nfnl, uint32_t *ret, struct err *err);
 

@@ -851,6 +851,38 @@ static void a_container_cannot_pass_for_another(void **state _unused_)
 	stop_container(&victim);
 }
 
+/* As Docker leaves a host; what DOCKER-USER accepts passes. */
+static void a_host_that_drops_what_is_forwarded_has_to_accept_the_bridge(void **state _unused_)
+{
+	struct container web = start_container();
+	_cleanup_(closep) int listener = serve(web.ns, SOCK_STREAM, "0.0.0.0", 80);
+	_cleanup_(closep) int away = serve(lan_ns, SOCK_STREAM, LAN, 7081);
+	struct port_binding p = publish(&web, IPPROTO_TCP, 0, 80);
+	_cleanup_(freep) char *none = NULL, *chain = NULL;
+	char seen[INET_ADDRSTRLEN];
+
+	assert_done(net_forward_policy(net, &none, &_e));
+	assert_null(none);
+	assert_int_equal(run("nft 'add table ip filter; add chain ip filter DOCKER-USER;"
+			     " add chain ip filter FORWARD { type filter hook forward priority 0;"
+			     " policy drop; }; add rule ip filter FORWARD jump DOCKER-USER'"),
+			 0);
+	assert_done(net_forward_policy(net, &chain, &_e));
+	assert_string_equal(chain, "chain FORWARD of table ip filter");
+	swallows(lan_ns, HOST_LAN, p.host_port);
+	swallows(web.ns, LAN, 7081);
+	tcp_reaches(host_ns, LOOP, p.host_port, listener, seen);
+	assert_int_equal(run("nft 'add rule ip filter DOCKER-USER iifname " BRIDGE " accept;"
+			     " add rule ip filter DOCKER-USER oifname " BRIDGE " accept'"),
+			 0);
+	tcp_reaches(lan_ns, HOST_LAN, p.host_port, listener, seen);
+	assert_string_equal(seen, LAN); /* who calls is seen as who it is */
+	tcp_reaches(web.ns, LAN, 7081, away, seen);
+	assert_int_equal(run("nft delete table ip filter"), 0);
+	release(&p);
+	stop_container(&web);
+}
+
 static bool monitor_tells(void)
 {
 	struct pollfd p = { .fd = net_monitor_fd(net), .events = POLLIN };
@@ -1016,6 +1048,7 @@ int main(void)
 		cmocka_unit_test(five_hundred_ports_come_and_go),
 		cmocka_unit_test(a_range_of_ports_is_reached_port_by_port),
 		cmocka_unit_test(a_container_cannot_pass_for_another),
+		cmocka_unit_test(a_host_that_drops_what_is_forwarded_has_to_accept_the_bridge),
 		cmocka_unit_test(what_others_change_is_noticed_and_put_right),
 		cmocka_unit_test(nothing_is_left_after_a_container),
 		cmocka_unit_test(teardown_leaves_nothing),
