@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metadata - the task server: what containers find at http://169.254.170.2.
- * Credentials of their roles, from memory. Paths, members, status codes and texts are those of the
- * reference agent; beyond it, an id is of use to its own task alone (caller.h), and credentials that
- * have expired are not given out. Everybody else's ids are unknown ids. Loop thread only.
+ * Credentials of their roles, what they themselves are and use, and the protection of tasks. Paths,
+ * members, status codes and texts are those of the reference agent; beyond it, an id is of use to
+ * its own task alone (caller.h), and credentials that have expired are not given out. Everybody
+ * else's ids are unknown ids. Loop thread only.
  */
 #pragma once
 
