@@ -55,7 +55,8 @@ static bool is_label(const char *bucket)
 char *s3_url(const struct s3_params *p)
 {
 	bool own = p->endpoint && *p->endpoint, label = !own && is_label(p->bucket);
-	_cleanup_(freep) char *base = aws_endpoint("s3", p->region, false, own ? p->endpoint : NULL);
+	_cleanup_(freep) char *base =
+		aws_endpoint("s3", p->region, false, own ? p->endpoint : NULL);
 	struct buf b = {};
 
 	if (!base)

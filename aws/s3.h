@@ -20,11 +20,12 @@ struct s3_params {
 	struct aws_credentials *credentials; /* borrowed; NULL: unsigned */
 	const char *method;                  /* "HEAD", "GET" */
 	const char *bucket;
-	const char *key;      /* NULL: the bucket itself */
-	const char *region;   /* to sign for, and whose endpoint is asked */
-	const char *endpoint; /* NULL: the region's, the bucket in its name where it can be; else path style */
-	size_t max_bytes;     /* of the object; 0: the http client's bound */
-	int64_t timeout_ms;   /* of one attempt; 0: 30 s */
+	const char *key;    /* NULL: the bucket itself */
+	const char *region; /* to sign for, and whose endpoint is asked */
+	/* NULL: the region's, with the bucket in its name where that can be; else path style */
+	const char *endpoint;
+	size_t max_bytes;   /* of the object; 0: the http client's bound */
+	int64_t timeout_ms; /* of one attempt; 0: 30 s */
 };
 
 struct s3_answer {

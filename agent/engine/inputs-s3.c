@@ -31,7 +31,8 @@ static int take(struct input *i, const struct s3_answer *a, struct err *err)
 	if (memchr(a->body, '\0', a->len))
 		return err_set(err, EINVAL, "it is no text: a NUL byte is in it");
 	i->value = strndup(a->body, a->len);
-	return i->value ? env_file_read(i->value, NULL, NULL, err) : err_set(err, ENOMEM, "keep it");
+	return i->value ? env_file_read(i->value, NULL, NULL, err)
+			: err_set(err, ENOMEM, "keep it");
 }
 
 static void on_object(void *userdata, const struct s3_answer *a, const struct err *err)

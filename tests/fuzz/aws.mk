@@ -8,3 +8,7 @@ tests_fuzz_fuzz_aws_answer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_ws_upgrade_SOURCES = tests/fuzz/fuzz-ws-upgrade.c $(FUZZ_DRIVER)
 tests_fuzz_fuzz_ws_upgrade_LDADD = $(AWS_LIBS)
 tests_fuzz_fuzz_ws_upgrade_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS += tests/fuzz/fuzz-inputs
+tests_fuzz_fuzz_inputs_SOURCES = tests/fuzz/fuzz-inputs.c $(FUZZ_DRIVER)
+tests_fuzz_fuzz_inputs_LDADD = $(AGENT_LIBS)
+tests_fuzz_fuzz_inputs_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
