@@ -10,7 +10,7 @@ $(UNITS_MADE): %: $(top_srcdir)/%.in Makefile
 	$(AM_V_GEN)mkdir -p $(@D) && sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g' \
 		$(top_srcdir)/$@.in >$@.tmp && mv $@.tmp $@
 
-# ---- packages: made from the tarball, twice the same from the same ----
+# ---- packages, made from the tarball ----
 EXTRA_DIST += packaging/ecs.config \
 	packaging/cloud-init/apt.yaml packaging/cloud-init/attributes.yaml packaging/cloud-init/dnf.yaml \
 	packaging/cloud-init/one-line.sh packaging/cloud-init/proxy.yaml packaging/cloud-init/spot.yaml

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Makes RPM packages from the tarball of `make dist`: make-rpm.sh TARBALL OUTPUT-DIR [BUILD-DIR]
-# Where dpkg has the build requirements instead of rpm, rpmbuild does not look for them. The same tarball
-# gives the same packages, byte for byte.
+# Where dpkg has the build requirements instead of rpm, rpmbuild does not look for them. The spec fixes what a
+# build would put in of time and host, so that packages can be compared.
 set -eu
 [ $# -ge 2 ] || { sed -n '3,5s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
 tarball=$(realpath "$1")
