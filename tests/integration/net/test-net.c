@@ -883,6 +883,38 @@ static void a_host_that_drops_what_is_forwarded_has_to_accept_the_bridge(void **
 	stop_container(&web);
 }
 
+/* There is no default route here, and no device of the host is called eth0. */
+static void devices_may_have_any_name_and_change_it(void **state _unused_)
+{
+	struct container web = start_container();
+	_cleanup_(closep) int listener = serve(web.ns, SOCK_STREAM, "0.0.0.0", 80);
+	_cleanup_(closep) int away = serve(lan_ns, SOCK_STREAM, LAN, 7082);
+	struct port_binding p = publish(&web, IPPROTO_TCP, 0, 80);
+	char seen[INET_ADDRSTRLEN];
+	int fd = -EBADF;
+
+	tcp_reaches(lan_ns, HOST_LAN, p.host_port, listener, seen);
+	assert_int_equal(run("ip link set lan0 down && ip link set lan0 name wan7 &&"
+			     " ip link set wan7 up"),
+			 0);
+	for (int i = 0; i < 60 && fd < 0; i++) /* until the line is up again */
+		fd = dial(host_ns, LAN, 7082, WAIT_MS);
+	assert_true(fd >= 0);
+	(void) close(fd);
+	fd = accept4(away, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	(void) close(fd);
+	tcp_reaches(lan_ns, HOST_LAN, p.host_port, listener, seen);
+	assert_string_equal(seen, LAN);
+	tcp_reaches(web.ns, LAN, 7082, away, seen);
+	assert_string_equal(seen, HOST_LAN);
+	assert_int_equal(run("ip link set wan7 down && ip link set wan7 name lan0 &&"
+			     " ip link set lan0 up"),
+			 0);
+	release(&p);
+	stop_container(&web);
+}
+
 static bool monitor_tells(void)
 {
 	struct pollfd p = { .fd = net_monitor_fd(net), .events = POLLIN };
@@ -1050,6 +1082,7 @@ int main(void)
 		cmocka_unit_test(a_container_cannot_pass_for_another),
 		cmocka_unit_test(a_host_that_drops_what_is_forwarded_has_to_accept_the_bridge),
 		cmocka_unit_test(what_others_change_is_noticed_and_put_right),
+		cmocka_unit_test(devices_may_have_any_name_and_change_it),
 		cmocka_unit_test(nothing_is_left_after_a_container),
 		cmocka_unit_test(teardown_leaves_nothing),
 	};
