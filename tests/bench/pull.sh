@@ -8,12 +8,13 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
 	cat <<'TEXT'
-usage: sudo tests/bench/pull.sh [--build DIR] [--lab DIR] [--rounds N] [--only a|b|c] [--tools LIST]
+usage: sudo tests/bench/pull.sh [--build DIR] [--lab DIR] [--rounds N] [--only a|b|c|storm] [--tools LIST]
 
   --build DIR   programs to measure (default: build/bench, configured with -O2 and built when absent)
   --lab DIR     where images are made, kept for the next run, and pulled to (default: /var/tmp/ecs-bench-pull)
   --rounds N    rounds over all tools (default 3)
-  --only KEY    a: one layer, 206 MB; b: 14 layers, 715 MB; c: 60 layers, 132 MB (default: all)
+  --only KEY    a: one layer, 206 MB; b: 14 layers, 715 MB; c: 60 layers, 132 MB; storm: 40 pulls of 8
+                images at once, and what the start of a container takes meanwhile (default: all)
   --tools LIST  some of ecs-image,podman,skopeo+umoci,gzip|tar,inflate,write (what is not installed is skipped)
 TEXT
 }
