@@ -10,6 +10,10 @@ setup_file() {
 	export LAB_CONTROLPLANE_ADDR=0.0.0.0:8080 # tasks on the bridge ask it, too
 	lab_up
 	register_script app 'sleep 600' && register_role app "$ROLE"
+	APP=$(run_task app --tags key=team,value=blue) && OTHER=$(run_task app)
+	export APP OTHER # two tasks of the same role, for most of what follows
+	until_status "$APP" RUNNING 60
+	until_status "$OTHER" RUNNING 60
 }
 teardown_file() {
 	load helper
@@ -48,8 +52,7 @@ conforms() {
 has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 
 @test "a task's SDK finds its role's credentials, and the control plane verifies what it signs" {
-	arn=$(run_task app)
-	until_status "$arn" RUNNING 60
+	arn=$APP
 	run inside "$arn" python3 "$BATS_TEST_DIRNAME/role-client.py" "http://$BRIDGE:8080" "$arn"
 	echo "$output"
 	[ "$status" -eq 0 ]
@@ -65,14 +68,11 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	[ "$(jq -r .RoleArn < <(head -1 "$LAB_DIR/answer"))" = "$ROLE" ]
 	[ "$(variable "$arn" AWS_REGION)" = us-west-2 ]
 	[ "$(variable "$arn" AWS_DEFAULT_REGION)" = us-west-2 ]
-	stop_task "$arn"
 }
 
 @test "another task's id is an unknown id, also at the agent's own port and with a forged source" {
-	owner=$(run_task app)
-	thief=$(run_task app)
-	until_status "$owner" RUNNING 60
-	until_status "$thief" RUNNING 60
+	owner=$APP
+	thief=$OTHER
 	uri=$(variable "$owner" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
 	has_credentials "$owner" "$uri"
 	refused='{"code":"InvalidIdInRequest","message":"CredentialsV2Request: Credentials not found","HTTPErrorCode":400}'
@@ -86,13 +86,11 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	address=$(inside "$owner" ip -4 -j addr show dev eth0 | jq -r '.[0].addr_info[0].local')
 	inside "$thief" ip addr add "$address/32" dev lo
 	run ! inside "$thief" curl -sS --max-time 2 --interface "$address" "http://169.254.170.2$uri"
-	stop_task "$owner"
-	stop_task "$thief"
+	inside "$thief" ip addr del "$address/32" dev lo
 }
 
 @test "credentials come back after a crash of the agent at the same place, and no log has the id" {
-	arn=$(run_task app)
-	until_status "$arn" RUNNING 60
+	arn=$APP
 	uri=$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
 	lab_stop agent KILL
 	lab_resume_agent agent
@@ -101,8 +99,6 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	[ "$(ask "$arn" /v2/credentials/no-such-id | head -1 | jq -r .code)" = InvalidIdInRequest ]
 	[ "$(ask "$arn" "/v1/credentials?id=${uri##*/}" | tail -1)" = 200 ]
 	[ "$(ask "$arn" /v9)" = $'404 page not found\n\n404' ]
-	stop_task "$arn"
-	until_status "$arn" STOPPED 60
 	run ! grep -F "${uri##*/}" "$LAB_DIR/agent.log"
 }
 
@@ -167,9 +163,7 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 }
 
 @test "what metadata refuses, it refuses in the reference's words; a neighbour's id is unknown" {
-	arn=$(run_task app) && other=$(run_task app)
-	until_status "$arn" RUNNING 60
-	until_status "$other" RUNNING 60
+	arn=$APP other=$OTHER
 	id=$(variable "$other" ECS_CONTAINER_METADATA_URI_V4) && id=${id##*/}
 	[ "$(ask "$other" "/v4/$id" | tail -1)" = 200 ]
 	[ "$(ask "$arn" "/v4/$id")" = '"V4 container metadata handler: unable to get container ID from request: unable to get docker ID from v3 endpoint ID: '"$id"$'"\n404' ]
@@ -178,25 +172,21 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	[ "$(ask "$arn" "/v3/$id/stats" | tail -1)" = 400 ]
 	[ "$(ask "$arn" "/v4/$id/task/stats" | tail -1)" = 404 ]
 	[ "$(ask "$arn" "/v4/$id/nothing" | tail -1)" = 404 ]
-	stop_task "$arn"
-	stop_task "$other"
 }
 
 @test "introspection answers by the schemas" {
-	arn=$(run_task app)
-	until_status "$arn" RUNNING 60
+	arn=$APP
 	local check=$BATS_TEST_DIRNAME/check-schema.py base=http://127.0.0.1:51678/v1
 	curl -fsS "$base/metadata" | "$check" introspection_metadata
 	curl -fsS "$base/tasks" | "$check" introspection_tasks
 	curl -fsS "$base/tasks?taskarn=$arn" | tee "$LAB_DIR/answer" | "$check" introspection_task
 	curl -fsS "$base/tasks?dockerid=$(jq -r '.Containers[0].DockerId' "$LAB_DIR/answer")" | "$check" introspection_task
-	stop_task "$arn"
 }
 
 @test "a task protects itself by its role and sees its tags; one without a role may not" {
 	register_script bare 'sleep 600'
-	arn=$(run_task app --tags key=team,value=blue) && bare=$(run_task bare)
-	until_status "$arn" RUNNING 60
+	arn=$APP
+	bare=$(run_task bare)
 	until_status "$bare" RUNNING 60
 	protect() { # arn [body]: prints the answer, then the status
 		local url
@@ -224,6 +214,4 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	jq -e '.TaskTags == {team: "blue"} and (has("Errors") | not)' <<<"$body"
 	conforms "$arn" "/v3/$id/taskWithTags" task_v3
 	conforms "$arn" /v2/metadataWithTags task_v3
-	stop_task "$arn"
-	stop_task "$bare"
 }
