@@ -17,7 +17,7 @@ TEXT
 LAB_BUILD=$top/build/bench tasks=500 args=("$@")
 while [ $# -gt 0 ]; do
 	case $1 in
-	--build) LAB_BUILD=$2 && shift ;;
+	--build) LAB_BUILD=$(realpath -m "$2") && shift ;;
 	--tasks) tasks=$2 && shift ;;
 	-h | --help) usage && exit 0 ;;
 	*) usage >&2 && exit 2 ;;
