@@ -87,11 +87,10 @@ static int make_task_cgroup(struct engine *e, struct task *t, struct err *err)
 	k = cgroup_task_create(t->id, &limits, &t->run->cgroup_path, err);
 	CRASH_POINT(TASK_CGROUP_MADE);
 	if (k < 0) {
-		if (!t->reason &&
-		    asprintf(&t->reason,
-			     "CgroupError: Agent could not create task's platform resources: %s",
-			     err_text(err)) < 0)
-			t->reason = NULL;
+		/* the service knows this text; the cause is the container's reason */
+		if (!t->reason)
+			t->reason = strdup(
+				"CgroupError: Agent could not create task's platform resources");
 		return k;
 	}
 	t->run->cgroup_made = true;

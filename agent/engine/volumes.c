@@ -313,14 +313,12 @@ static int make_ready(struct container *c, const struct mount_item *m, struct er
 	int k = make_volume(e, c, m, &a, err);
 
 	if (k < 0) {
-		_cleanup_(freep) char *text = NULL;
-
-		if (!c->task->reason &&
-		    asprintf(&text,
-			     "VolumeError: Agent could not create task's volume resources: %s",
-			     err_text(err)) >= 0)
-			c->task->reason = TAKE_PTR(text);
+		/* the service knows this text; the cause is the container's reason */
+		if (!c->task->reason)
+			c->task->reason = strdup(
+				"VolumeError: Agent could not create task's volume resources");
 		c->task->run->save = true;
+		container_set_error(c, "CannotCreateVolumeError", err_text(err));
 		return k;
 	}
 	mounted = a.args != NULL;

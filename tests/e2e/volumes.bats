@@ -57,8 +57,8 @@ no_volumes_but() { [ "$(volumes)" = "$1" ]; }
 		'{"name":"keep","dockerVolumeConfiguration":{"scope":"shared","autoprovision":false}}'
 	arn=$(run_task early)
 	until_status "$arn" STOPPED
-	[[ $(describe "$arn" .stoppedReason) == "VolumeError: Agent could not create task's volume resources: "* ]]
-	[[ $(describe "$arn" .stoppedReason) == *"volume 'keep' does not exist and autoprovision is set to false" ]]
+	[ "$(describe "$arn" .stoppedReason)" = "VolumeError: Agent could not create task's volume resources" ]
+	[[ $(describe "$arn" '.containers[0].reason') == "CannotCreateVolumeError: "*"volume 'keep' does not exist and autoprovision is set to false" ]]
 
 	register_mounts writes 'echo kept >/data/x' "$mount" \
 		'{"name":"keep","dockerVolumeConfiguration":{"scope":"shared","autoprovision":true,"labels":{"a":"b"}}}'

@@ -201,6 +201,42 @@ static void a_task_waits_for_a_port_of_another(void **state _unused_)
 	assert_null(engine_find_task(world.engine, ARN("second"))->waiting_for);
 }
 
+static void one_stopped_before_its_pull_says_so(void **state _unused_)
+{
+	static const char members[] = ",\"command\":[\"sleep\",\"1000\"],\"stopTimeout\":1,"
+				      "\"portMappings\":[{\"containerPort\":80,\"hostPort\":8082}]";
+	const json_t *r;
+
+	assert_int_equal(world_run(ARN("holds"), members), 0);
+	assert_non_null(world_wait(ARN("holds"), "RUNNING", PATIENCE_MS));
+	assert_int_equal(world_run(ARN("waits"), members), 0);
+	assert_int_equal(engine_stop_task(world.engine, ARN("waits"), NULL, NULL, NULL), 0);
+	r = world_wait(ARN("waits"), "STOPPED", PATIENCE_MS);
+	assert_string_equal(reason_of(r, 0),
+			    "TaskStoppedBeforePullBeginError: Task stopped before image pull could "
+			    "begin for task: " ARN("waits"));
+	assert_null(json_object_get(world_container(r, 0), "exitCode"));
+}
+
+/* Namespaces are files in a directory that nobody can write to for a while. */
+static void a_network_that_cannot_be_made_is_named(void **state _unused_)
+{
+	_cleanup_(freep) char *netns = path_join("%s/netns", world.config.run_dir);
+	const json_t *r;
+
+	assert_int_equal(mount("none", netns, "tmpfs", MS_RDONLY, NULL), 0);
+	assert_int_equal(world_run(ARN("no-net"), ",\"command\":[\"true\"]"), 0);
+	r = world_wait(ARN("no-net"), "STOPPED", PATIENCE_MS);
+	assert_int_equal(umount(netns), 0);
+	assert_non_null(r);
+	assert_memory_equal(reason_of(r, 0), "ContainerNetworkingError: ", 26);
+	assert_non_null(strstr(reason_of(r, 0), "Read-only file system"));
+	assert_null(json_object_get(world_container(r, 0), "exitCode"));
+	assert_int_equal(world_run(ARN("net"), ",\"command\":[\"true\"]"), 0);
+	r = world_wait(ARN("net"), "STOPPED", PATIENCE_MS);
+	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 0);
+}
+
 static void a_stop_is_quick_when_the_container_obeys(void **state _unused_)
 {
 	int64_t begin;
@@ -767,6 +803,8 @@ int main(void)
 		with_agent(a_flushed_ruleset_is_noticed_and_restored),
 		with_agent(a_fixed_port_somebody_holds_is_an_error),
 		with_agent(a_task_waits_for_a_port_of_another),
+		with_agent(one_stopped_before_its_pull_says_so),
+		with_agent(a_network_that_cannot_be_made_is_named),
 		with_agent(a_stop_is_quick_when_the_container_obeys),
 		with_agent(who_ignores_the_signal_is_killed),
 		with_agent(out_of_memory_is_called_by_name),

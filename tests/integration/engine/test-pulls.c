@@ -254,6 +254,16 @@ static void one_that_stalls_is_named(void **state _unused_)
 			    "pulling image");
 }
 
+static void a_manifest_that_is_refused_is_named(void **state _unused_)
+{
+	write_note("lines", "refused",
+		   "{\"event\":\"failed\",\"kind\":\"manifest\",\"message\":\"no such tag\"}\n");
+	write_note("end", "refused", "");
+	run("refused", "refused:1");
+	assert_string_equal(wait_for_reason(ARN("refused")),
+			    "CannotPullImageManifestError: no such tag");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -266,6 +276,7 @@ int main(void)
 		T(a_pull_that_does_not_begin_is_named),
 		T(one_that_began_has_the_whole_limit),
 		T(one_that_stalls_is_named),
+		T(a_manifest_that_is_refused_is_named),
 	};
 	int failed;
 

@@ -439,14 +439,20 @@ static const char *task_reason(const char *arn)
 	return json_get_string(world_wait(arn, "STOPPED", PATIENCE_MS), "reason", "");
 }
 
+static const char *container_reason(const char *arn)
+{
+	return json_get_string(world_container(world_report(arn, "STOPPED"), 0), "reason", "");
+}
+
 static void a_shared_volume_that_is_absent_is_called_by_name(void **state _unused_)
 {
 	run_task(ARN("absent"), DOCKER("none", "\"scope\":\"shared\",\"autoprovision\":false"),
 		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("none", "/a") "]"));
 	assert_string_equal(task_reason(ARN("absent")),
-			    "VolumeError: Agent could not create task's volume resources: "
-			    "initialize volume: volume detection failed, volume 'none' does not "
-			    "exist and autoprovision is set to false");
+			    "VolumeError: Agent could not create task's volume resources");
+	assert_string_equal(container_reason(ARN("absent")),
+			    "CannotCreateVolumeError: initialize volume: volume detection failed, "
+			    "volume 'none' does not exist and autoprovision is set to false");
 	assert_false(exists("data/volumes/none"));
 }
 
@@ -462,8 +468,10 @@ static void a_shared_volume_is_compared_when_asked_for(void **state _unused_)
 	run_task(ARN("differs"), other,
 		 MAIN("exit 3", "\"mountPoints\":[" MOUNT("keep", "/a") "]"));
 	assert_string_equal(task_reason(ARN("differs")),
-			    "VolumeError: Agent could not create task's volume resources: "
-			    "initialize volume: non-autoprovisioned volume does not match existing "
+			    "VolumeError: Agent could not create task's volume resources");
+	assert_string_equal(container_reason(ARN("differs")),
+			    "CannotCreateVolumeError: initialize volume: non-autoprovisioned "
+			    "volume does not match existing "
 			    "volume labels: existing: map[a:b], expected: map[a:z c:d]");
 	world.config.shared_volume_match = false;
 }
@@ -607,10 +615,13 @@ static void efs_needs_the_helper_for_some_things(void **state _unused_)
 {
 	run_task(ARN("plain"), EFS(",\"transitEncryption\":\"ENABLED\""),
 		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
-	assert_non_null(strstr(task_reason(ARN("plain")), "need amazon-efs-utils"));
+	assert_string_equal(task_reason(ARN("plain")),
+			    "VolumeError: Agent could not create task's volume resources");
+	assert_non_null(strstr(container_reason(ARN("plain")), "need amazon-efs-utils"));
 	run_task(ARN("iam"), EFS(",\"authorizationConfig\":{\"iam\":\"ENABLED\"}"),
 		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
-	assert_non_null(strstr(task_reason(ARN("iam")), "authorizationConfig: iam: "));
+	assert_non_null(world_wait(ARN("iam"), "STOPPED", PATIENCE_MS));
+	assert_non_null(strstr(container_reason(ARN("iam")), "authorizationConfig: iam: "));
 }
 
 static void what_mount_says_reaches_the_reason(void **state _unused_)
