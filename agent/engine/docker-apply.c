@@ -145,6 +145,7 @@ int docker_options_apply(const struct container *c, struct container_spec *s,
 	s->cpu_period_usec = o->cpu_period_usec;
 	s->oom_kill_disable = o->oom_kill_disable;
 	s->apparmor_profile = o->apparmor_profile;
+	s->seccomp_profile = o->seccomp_profile;
 	*ret_scratch = x;
 	return 0;
 }

@@ -403,5 +403,6 @@ void docker_options_done(struct docker_options *o)
 	free(o->cpuset_cpus);
 	free(o->cpuset_mems);
 	free(o->apparmor_profile);
+	free(o->seccomp_profile);
 	*o = (struct docker_options){};
 }

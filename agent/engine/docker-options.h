@@ -55,6 +55,7 @@ struct docker_options {
 	struct json_pair *annotations;
 	size_t n_annotations;
 	char *apparmor_profile; /* NULL: none */
+	char *seccomp_profile;  /* in Docker's format, checked; NULL: our own */
 	char **gpus;            /* UUIDs, of the task's associations */
 	char **selinux_options; /* "type:svirt_t"; NULL: none */
 };

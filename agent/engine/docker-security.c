@@ -8,6 +8,7 @@
 #include "agent/engine/payload.h"
 #include "common/fs.h"
 #include "common/strv.h"
+#include "runtime/seccomp/docker.h"
 
 static int no_new_privileges(struct container *c, const char *value, struct err *err)
 {
@@ -18,16 +19,35 @@ static int no_new_privileges(struct container *c, const char *value, struct err 
 	return 0;
 }
 
+/* The whole of a profile is checked here, so that a bad one refuses the task and not the start. */
+static int check_profile(const char *text, struct err *err)
+{
+	struct seccomp_host host = seccomp_this_host();
+	json_auto_t *made = NULL;
+	char *no_caps[] = { NULL };
+
+	if (text[strspn(text, " \t\r\n")] != '{')
+		return err_set(err, ENOTSUP,
+			       "'%.64s': a file of the host is not read: the text of the profile "
+			       "belongs here, 'unconfined' or 'builtin'",
+			       text);
+	return seccomp_from_docker(text, no_caps, &host, &made, err);
+}
+
+/* The last word counts. */
 static int seccomp(struct container *c, const char *value, struct err *err)
 {
-	if (strcmp(value, "unconfined") == 0 || strcmp(value, "builtin") == 0) {
-		c->unconfined_seccomp = value[0] == 'u';
-		return 0;
+	bool named = strcmp(value, "unconfined") == 0 || strcmp(value, "builtin") == 0;
+	int k = named ? 0 : check_profile(value, err);
+
+	if (k < 0) {
+		(void) err_wrap(err, "'seccomp'");
+		return k;
 	}
-	return err_set(
-		err, ENOTSUP,
-		"'seccomp': a profile of one's own is not supported by this build; there are "
-		"'unconfined' and 'builtin'");
+	if (strdup_to(&c->docker.seccomp_profile, named ? NULL : value) < 0)
+		return err_set(err, ENOMEM, "copy profile");
+	c->unconfined_seccomp = named && *value == 'u';
+	return 0;
 }
 
 /* The kernel would not know what to do with it, and the user counts on being confined. */

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 
 #include "common/cleanup.h"
 #include "common/strv.h"
+#include "runtime/seccomp/docker.h"
 #include "runtime/seccomp/list.h"
 
 enum { NAME_MAX_LEN = 64, CACHE_MAX = 16 };
@@ -140,12 +140,9 @@ static int append_clone(json_t *rules)
 /* Before Linux 4.8 ptrace() let its user change calls after the filter had seen them. */
 static bool ptrace_is_safe(void)
 {
-	struct utsname u;
-	int major = 0, minor = 0;
+	struct seccomp_host host = seccomp_this_host();
 
-	if (uname(&u) < 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2)
-		return false;
-	return major > 4 || (major == 4 && minor >= 8);
+	return seccomp_kernel_is(&host, 4, 8);
 }
 
 static json_t *build(char *const *caps, const struct arches *a)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "runtime/seccomp/docker.h"
 #include "runtime/seccomp/seccomp.h"
 #include "runtime/spec/caps.h"
 #include "runtime/spec/parts.h"
@@ -88,15 +89,18 @@ static int add_seccomp(const struct container_spec *s, uint64_t caps, json_t *li
 		       struct err *err)
 {
 	_cleanup_(freep) const char **names = NULL;
+	struct seccomp_host host = seccomp_this_host();
 	json_auto_t *profile = NULL;
 	int k;
 
-	if (s->privileged || s->unconfined_seccomp)
+	if (s->unconfined_seccomp || (s->privileged && !s->seccomp_profile))
 		return 0;
 	names = caps_names(caps);
 	if (!names)
 		return err_set(err, ENOMEM, "seccomp");
-	k = seccomp_profile((char *const *) names, &profile, err);
+	k = s->seccomp_profile ? seccomp_from_docker(s->seccomp_profile, (char *const *) names,
+						     &host, &profile, err)
+			       : seccomp_profile((char *const *) names, &profile, err);
 	if (k < 0)
 		return err_wrap(err, "seccomp");
 	return json_object_set(linux_part, "seccomp", profile) < 0 ? err_set(err, ENOMEM, "seccomp")

@@ -83,7 +83,7 @@ struct container_spec {    /* all pointers borrowed */
 	const char *pidns_path, *ipcns_path; /* SPEC_NS_PATH: of a process that holds it */
 	const char *shm_path;                /* host directory for /dev/shm; NULL: one of its own */
 	bool no_shm;                         /* no /dev/shm at all (ipcMode none) */
-	const char *cgroups_path;   /* as runc takes it: "/ecs/<task>/<container>" */
+	const char *cgroups_path;            /* as runc takes it: "/ecs/<task>/<container>" */
 	bool cgroup_v2;
 	int64_t memory_limit_bytes; /* 0: none */
 	int64_t memory_reservation_bytes;
@@ -96,10 +96,11 @@ struct container_spec {    /* all pointers borrowed */
 	int block_weight;                        /* 10..1000; 0: none */
 	const struct spec_block_rate *block_rates;
 	size_t n_block_rates;
-	int64_t pids_limit;        /* 0: none */
-	int64_t shm_size_bytes;    /* 0: 64 MiB */
+	int64_t pids_limit;     /* 0: none */
+	int64_t shm_size_bytes; /* 0: 64 MiB */
 	int oom_score_adj;
-	bool unconfined_seccomp; /* privileged containers are, too */
+	bool unconfined_seccomp; /* privileged containers are, too, unless they bring a profile */
+	const char *seccomp_profile; /* in Docker's format; NULL: our own */
 	const char
 		*prestart_hook; /* called with "prestart" before the process starts; NULL: none */
 	const char *apparmor_profile, *selinux_label, *mount_label; /* NULL: none */

@@ -376,6 +376,55 @@ static void what_confines_can_be_tightened_and_lifted(void **state _unused_)
 		7);
 }
 
+#define PROFILE(DEFAULT, RULES)                                                                    \
+	"{\"SecurityOpt\":[\"seccomp={\\\"defaultAction\\\":\\\"" DEFAULT                          \
+	"\\\",\\\"syscalls\\\":[" RULES "]}\"]"
+#define FORBID_MKDIR                                                                               \
+	"{\\\"names\\\":[\\\"mkdir\\\",\\\"mkdirat\\\",\\\"no_such_call\\\"],"                     \
+	"\\\"action\\\":\\\"SCMP_ACT_ERRNO\\\",\\\"errnoRet\\\":28"
+#define MKDIR_FAILS "m=$(mkdir /tmp/x 2>&1) && exit 1; echo \"$m\" | grep 'No space'; "
+
+/* 28 is ENOSPC, which no other reason makes of it. */
+static void a_profile_of_ones_own_confines(void **state _unused_)
+{
+	come_true(
+		(const struct wish[]){
+			{ "forbidden", NULL, NULL, PROFILE("SCMP_ACT_ALLOW", FORBID_MKDIR "}") "}",
+			  MKDIR_FAILS "[ ! -e /tmp/x ]; echo a >/tmp/y; mv /tmp/y /tmp/z; rm "
+				      "/tmp/z; "
+				      "grep 'Seccomp:.2' /proc/self/status" },
+			{ "also for the privileged", NULL, NULL,
+			  PROFILE("SCMP_ACT_ALLOW", FORBID_MKDIR "}") ",\"Privileged\":true}",
+			  MKDIR_FAILS "mount -t tmpfs x /tmp" },
+			{ "also with init and by number", NULL, "{\"User\":\"12:34\"}",
+			  PROFILE("SCMP_ACT_ALLOW", FORBID_MKDIR "}") ",\"Init\":true}",
+			  MKDIR_FAILS "grep 'Seccomp:.2' /proc/1/status" },
+			{ "with the capability", NULL, NULL,
+			  PROFILE("SCMP_ACT_ALLOW",
+				  FORBID_MKDIR ",\\\"includes\\\":{\\\"caps\\\":["
+					       "\\\"CAP_SYS_ADMIN\\\"]}}") ",\"CapAdd\":[\"SYS_"
+									   "ADMIN\"]}",
+			  MKDIR_FAILS },
+			{ "without it", NULL, NULL,
+			  PROFILE("SCMP_ACT_ALLOW", FORBID_MKDIR ",\\\"includes\\\":{\\\"caps\\\":["
+								 "\\\"CAP_SYS_ADMIN\\\"]}}") "}",
+			  "mkdir /tmp/x; grep 'Seccomp:.2' /proc/self/status" },
+			{ "by argument", NULL, NULL,
+			  PROFILE("SCMP_ACT_ALLOW", "{\\\"name\\\":\\\"kill\\\",\\\"action\\\":"
+						    "\\\"SCMP_ACT_ERRNO\\\","
+						    "\\\"errnoRet\\\":28,\\\"args\\\":[{"
+						    "\\\"index\\\":1,\\\"value\\\":"
+						    "10,\\\"op\\\":\\\"SCMP_CMP_EQ\\\"}]}") "}",
+			  "trap : USR1 USR2; kill -USR2 $$; m=$(kill -USR1 $$ 2>&1) && exit 1; "
+			  "echo \"$m\" | grep 'No space'" },
+			{ "the last word counts", NULL, NULL,
+			  "{\"SecurityOpt\":[\"seccomp:{\\\"defaultAction\\\":\\\"SCMP_ACT_KILL\\\""
+			  "}\",\"seccomp=builtin\"]}",
+			  "mkdir /tmp/x; grep 'Seccomp:.2' /proc/self/status" },
+		},
+		7);
+}
+
 static void the_process_finds_what_was_said(void **state _unused_)
 {
 	come_true(
@@ -493,7 +542,9 @@ static void what_cannot_be_is_refused_with_its_reason(void **state _unused_)
 		{ "{\"SecurityOpt\":[\"apparmor:nope\"]}", NULL, "apparmor" },
 		{ "{\"SecurityOpt\":[\"credentialspec:file://x\"]}", NULL, "'credentialspec'" },
 		{ "{\"SecurityOpt\":[\"label:x\"]}", NULL, "'label:x' is none of" },
-		{ "{\"SecurityOpt\":[\"seccomp:{}\"]}", NULL, "'seccomp': a profile" },
+		{ "{\"SecurityOpt\":[\"seccomp=/etc/passwd\"]}", NULL,
+		  "'seccomp': '/etc/passwd': a file of the host is not read" },
+		{ "{\"SecurityOpt\":[\"seccomp:{}\"]}", NULL, "'seccomp': defaultAction: missing" },
 		{ "{\"CpusetCpus\":\"0-9999999\"}", NULL, "cpusetCpus: '0-9999999' is no list" },
 		{ "{\"CpusetCpus\":\"8000\"}", NULL, "cpusetCpus: a CPU is not available" },
 		{ "{\"NanoCpus\":1000000000,\"CpuQuota\":1000}", NULL, "NanoCpus: stands beside" },
@@ -823,6 +874,7 @@ int main(void)
 		with_agent(limits_are_those_asked_for),
 		with_agent(block_io_is_limited),
 		with_agent(what_confines_can_be_tightened_and_lifted),
+		with_agent(a_profile_of_ones_own_confines),
 		with_agent(the_process_finds_what_was_said),
 		with_agent(a_large_environment_arrives_whole),
 		with_agent(labels_stand_on_the_container),
