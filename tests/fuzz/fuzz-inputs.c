@@ -27,6 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_(secret_arn_done) struct secret_arn arn = {};
 	char **env = NULL;
 
+	if (error && strlen(error) > size)
+		abort();
 	if (secret_arn_parse(text, &arn, NULL) == 0 && strncmp(text, arn.id, strlen(arn.id)) != 0)
 		abort();
 	if (secret_json_member(text, "k", &member, NULL) == 0 && !member)
