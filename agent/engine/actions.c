@@ -125,6 +125,12 @@ static const char *prepare_error(const struct container *c)
 
 /* ---- start ---- */
 
+static int64_t grace_ms(const struct container *c)
+{
+	return c->stop_timeout_s > 0 ? c->stop_timeout_s * MSEC_PER_SEC
+				     : c->run->engine->config->stop_timeout_ms;
+}
+
 static int spawn_shim(struct container *c, struct err *err)
 {
 	struct engine *e = c->run->engine;
@@ -150,8 +156,7 @@ static int spawn_shim(struct container *c, struct err *err)
 		.init = c->init,
 		.cgroups_path = cgroup,
 		.memory_cgroup_dir = memory,
-		.stop_grace_ms = c->stop_timeout_s > 0 ? c->stop_timeout_s * MSEC_PER_SEC
-						       : e->config->stop_timeout_ms,
+		.stop_grace_ms = grace_ms(c),
 		.health = c->run->health,
 	};
 
@@ -290,14 +295,40 @@ static bool processes_left(const struct container *c)
 	return dir && cgroup_tree_populated(dir);
 }
 
-static void kill_left(const struct container *c)
+/* What is told of it once it ended all the same: it is killed again and again. */
+static void stop_failed(struct container *c, const char *error_name, const char *text)
+{
+	if (c->desired != CONTAINER_STOPPED || c->error_name)
+		return;
+	container_set_error(c, error_name, text);
+	c->run->save = true;
+	engine_touch(c->run->engine, c->task);
+}
+
+static void note_late_stop(struct container *c)
+{
+	int64_t limit_ms = grace_ms(c) + c->run->engine->stop_limit_ms;
+	char text[128], duration[DURATION_TEXT_MAX];
+
+	if (c->run->stop_mono_ms == 0 || clock_mono_ms() - c->run->stop_mono_ms < limit_ms)
+		return;
+	(void) snprintf(text, sizeof(text),
+			"Could not transition to stopped; timed out after waiting %s",
+			duration_format_ms(limit_ms, duration));
+	stop_failed(c, "DockerTimeoutError", text);
+}
+
+static void kill_left(struct container *c)
 {
 	_cleanup_(freep) char *path = path_join("%s/%s/%s", cgroup_parent(), c->task->id, c->id);
 	_cleanup_(err_done) struct err err = {};
 
-	if (path && cgroup_kill(path, &err) < 0)
-		container_log(LOG_WARN, c, "Failed to kill what is left of '%s', trying again: %s",
-			      c->name, err_text(&err));
+	if (!path || cgroup_kill(path, &err) >= 0)
+		return;
+	container_log(LOG_WARN, c, "Failed to kill what is left of '%s', trying again: %s", c->name,
+		      err_text(&err));
+	if (c->run->shim) /* without it the group may be about to go */
+		stop_failed(c, "CannotStopContainerError", err_text(&err));
 }
 
 static void set_timer(struct container *c, int64_t ms, sd_event_time_handler_t fn)
@@ -320,23 +351,22 @@ static int on_overdue(sd_event_source *s, uint64_t usec, void *userdata)
 	if (c->run->shim)
 		(void) shim_kill_all(c->run->shim, NULL);
 	kill_left(c);
+	note_late_stop(c);
 	set_timer(c, KILL_PATIENCE_MS, on_overdue);
 	return 0;
 }
 
 static void stop(struct container *c)
 {
-	struct engine *e = c->run->engine;
 	int sig = bundle_stop_signal(c);
-	int64_t grace_ms = c->stop_timeout_s > 0 ? c->stop_timeout_s * MSEC_PER_SEC
-						 : e->config->stop_timeout_ms;
 	_cleanup_(err_done) struct err err = {};
 
 	if (!c->run->shim) /* it ended; container_settle_exit() waits for the last of its processes */
 		return;
 	container_log(LOG_INFO, c,
 		      "Stopping container '%s' with signal %d, KILL after %" PRId64 " ms", c->name,
-		      sig, grace_ms);
+		      sig, grace_ms(c));
+	c->run->stop_mono_ms = clock_mono_ms();
 	CRASH_POINT(STOP_BEFORE);
 	/* The shim keeps the time, so the promise holds even if we end now. */
 	if (shim_stop(c->run->shim, sig, &err) < 0) {
@@ -345,7 +375,7 @@ static void stop(struct container *c)
 		kill_left(c);
 	}
 	CRASH_POINT(STOP_SENT);
-	set_timer(c, grace_ms + KILL_PATIENCE_MS, on_overdue);
+	set_timer(c, grace_ms(c) + KILL_PATIENCE_MS, on_overdue);
 }
 
 void container_act(struct container *c)
@@ -469,8 +499,10 @@ void container_settle_exit(struct container *c)
 		take_exit(c);
 		return;
 	}
-	if (left)
+	if (left) {
 		kill_left(c);
+		note_late_stop(c);
+	}
 	*wait_ms = CLAMP(*wait_ms * 2, LEFT_PROCESSES_MS, LEFT_PROCESSES_MAX_MS);
 	set_timer(c, *wait_ms, on_left);
 }

@@ -24,6 +24,7 @@ enum {
 	RETRY_MS = 1000,
 	TICKER_MIN_MS = 10000, /* news of containers alone wait for 10..30 s */
 	TICKER_SPREAD_MS = 20000,
+	STOP_LIMIT_MS = 120000,
 };
 
 /* ---- tasks ---- */
@@ -544,6 +545,7 @@ int engine_new(const struct engine_params *p, struct engine **ret, struct err *e
 	e->roles = p->roles;
 	e->callbacks = p->callbacks;
 	e->next_sequence = 1;
+	e->stop_limit_ms = STOP_LIMIT_MS;
 	e->ledger.gpus = p->config->gpus.ids;
 	e->ledger.reserved_tcp = &p->config->reserved_ports;
 	e->ledger.reserved_udp = &p->config->reserved_ports_udp;

@@ -36,6 +36,7 @@ struct container_run {
 	bool holds_slot;              /* it counts among the starts at a time */
 	bool wants_slot;
 	int64_t start_mono_ms;
+	int64_t stop_mono_ms; /* when it was told to stop; 0: nobody did */
 	bool prepared; /* cgroup, network namespace, address are there */
 	bool ports_held;
 	bool unverified; /* its limits were not read back yet */
@@ -99,6 +100,7 @@ struct engine {
 	bool commit_first;            /* an act of this pass needs its intent on the disk */
 	bool starved;                 /* no memory to decide with */
 	bool in_pass;
+	int64_t stop_limit_ms; /* after the grace of a stop; it goes on, but the reason is known */
 	sd_event_source *filter_monitor, *filter_check;
 	int filter_settle_ms;
 	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots, *limits;

@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Names that ECS has for these; what bears them is part of a task that cannot be loaded. */
+#define BAD_PORT "UnparsablePort"
+#define BAD_PROTOCOL "UnrecognizedTransportProtocol"
+
 /* Each port that is published costs a descriptor; ranges of other modes cost nothing for long. */
 enum { BINDINGS_MAX = 2 * UINT16_MAX, PUBLISHED_MAX = 1000, MAPPINGS_MAX = 1000 };
 
@@ -36,8 +40,11 @@ static int parse_key(const char *key, struct port_binding *ret, struct err *err)
 	int k = parse_port(key, 1, &ret->container_port, &end);
 
 	ret->proto = strcmp(end, "/udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
-	if (k < 0 || (*end && strcmp(end, "/tcp") != 0 && strcmp(end, "/udp") != 0))
-		return err_set(err, EPROTO, "'%.32s' is no port such as 80/tcp", key);
+	if (k < 0 || (*end && *end != '/'))
+		return err_set(err, EPROTO, BAD_PORT ": '%.32s' is no port such as 80/tcp", key);
+	if (*end && strcmp(end, "/tcp") != 0 && strcmp(end, "/udp") != 0)
+		return err_set(err, EPROTO, BAD_PROTOCOL ": '%.32s' is neither tcp nor udp",
+			       end + 1);
 	return 0;
 }
 
@@ -51,7 +58,7 @@ static int parse_binding(const json_t *value, struct port_binding *b, struct err
 			       "HostIp: '%.64s': ports are published on all addresses", ip);
 	b->host_port = 0;
 	if (*port && (parse_port(port, 0, &b->host_port, &end) < 0 || *end))
-		return err_set(err, EPROTO, "HostPort: '%.32s' is no port", port);
+		return err_set(err, EPROTO, "HostPort: " BAD_PORT ": '%.32s' is no port", port);
 	return 0;
 }
 
@@ -136,9 +143,14 @@ static int decode_proto(const json_t *value, void *dst, const struct json_field 
 	else if (s && strcmp(s, "udp") == 0)
 		*(uint8_t *) dst = IPPROTO_UDP;
 	else
-		return err_set(err, EPROTO, "'%.32s' is neither tcp nor udp",
+		return err_set(err, EPROTO, BAD_PROTOCOL ": '%.32s' is neither tcp nor udp",
 			       s ? s : "(no string)");
 	return 0;
+}
+
+static int decode_port(const json_t *value, void *dst, const struct json_field *f, struct err *err)
+{
+	return json_decode_u16(value, dst, f, err) < 0 ? err_wrap(err, BAD_PORT) : 0;
 }
 
 struct mapping {
@@ -157,14 +169,15 @@ static int decode_range(const json_t *value, void *dst, const struct json_field 
 		return 0;
 	if (parse_port(text, 1, &m->first.container_port, &end) < 0 || *end != '-' ||
 	    parse_port(end + 1, 1, &m->last, &end) < 0 || *end || m->last < m->first.container_port)
-		return err_set(err, EPROTO, "'%.32s' is no range of ports such as 8000-8009", text);
+		return err_set(err, EPROTO,
+			       BAD_PORT ": '%.32s' is no range of ports such as 8000-8009", text);
 	return 0;
 }
 
 static const struct json_field mapping_fields[] = {
-	{ "containerPort", json_decode_u16, offsetof(struct mapping, first.container_port), false,
-	  NULL, 1, UINT16_MAX },
-	{ "hostPort", json_decode_u16, offsetof(struct mapping, first.host_port), false },
+	{ "containerPort", decode_port, offsetof(struct mapping, first.container_port), false, NULL,
+	  1, UINT16_MAX },
+	{ "hostPort", decode_port, offsetof(struct mapping, first.host_port), false },
 	{ "protocol", decode_proto, offsetof(struct mapping, first.proto), false },
 	{}
 };

@@ -562,7 +562,7 @@ static int decode_volume(const json_t *value, void *dst, const struct json_field
 	json_decref(vol.host);
 	json_decref(vol.efs);
 	*(struct task_volume *) dst = vol.v;
-	return k;
+	return k < 0 ? err_wrap(err, "InvalidVolumeError") : 0;
 }
 
 static void volume_done(void *element)
@@ -642,7 +642,8 @@ static int check_names(const struct task *t, struct err *err)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(t->volumes[i].name, t->volumes[j].name) == 0)
 				return err_set(err, EPROTO,
-					       "volumes[%zu]: name: '%.64s' is taken by "
+					       "volumes[%zu]: InvalidVolumeError: name: '%.64s' is "
+					       "taken by "
 					       "volumes[%zu]",
 					       i, t->volumes[i].name, j);
 	return 0;

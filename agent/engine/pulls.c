@@ -227,6 +227,10 @@ static const char *error_name(enum image_pull_failure f)
 
 static const char *explain(const char *message)
 {
+	if (strstr(message, "denied: User: ") &&
+	    strstr(message, " is not authorized to perform: ecr:BatchGetImage on resource"))
+		return "The task can’t pull the image. Check that the role has the permissions to "
+		       "pull images from the registry. ";
 	if (strstr(message, "requested access to the resource is denied"))
 		return "The task can’t pull the image. Check whether the image exists. ";
 	if (strstr(message, "timed out"))

@@ -264,6 +264,29 @@ static void a_manifest_that_is_refused_is_named(void **state _unused_)
 			    "CannotPullImageManifestError: no such tag");
 }
 
+#define REFUSED(why)                                                                               \
+	"{\"event\":\"failed\",\"kind\":\"pull\",\"message\":\"pull access denied: " why "\"}\n"
+#define NO_ROLE "denied: User: r is not authorized to perform: ecr:BatchGetImage on resource: i"
+#define NO_ACCESS "denied: requested access to the resource is denied"
+
+static void what_may_help_stands_before_the_message(void **state _unused_)
+{
+	write_note("lines", "role", REFUSED(NO_ROLE));
+	write_note("lines", "access", REFUSED(NO_ACCESS));
+	write_note("end", "role", "");
+	write_note("end", "access", "");
+	run("role", "role:1");
+	run("access", "access:1");
+	assert_string_equal(wait_for_reason(ARN("role")),
+			    "CannotPullContainerError: The task can’t pull the image. Check that "
+			    "the role has the permissions to pull images from the registry. pull "
+			    "access denied: " NO_ROLE);
+	assert_string_equal(
+		wait_for_reason(ARN("access")),
+		"CannotPullContainerError: The task can’t pull the image. Check whether "
+		"the image exists. pull access denied: " NO_ACCESS);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -277,6 +300,7 @@ int main(void)
 		T(one_that_began_has_the_whole_limit),
 		T(one_that_stalls_is_named),
 		T(a_manifest_that_is_refused_is_named),
+		T(what_may_help_stands_before_the_message),
 	};
 	int failed;
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/json.h"
@@ -278,6 +279,78 @@ static void a_slow_stop_delays_nobody(void **state _unused_)
 	world.config.stop_timeout_ms = 10000;
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	_cleanup_(freep) char *path = path_join("/proc/%d/status", (int) pid), *text = NULL;
+	const char *line;
+	size_t len;
+
+	assert_int_equal(fs_read_file(AT_FDCWD, path, 65536, &text, &len, NULL), 0);
+	line = strstr(text, "\nPPid:");
+	assert_non_null(line);
+	return (pid_t) atoi(line + 6);
+}
+
+/* Its shim hears nothing any more, so the agent has to end it by its own hand. Returns the shim. */
+static pid_t run_deaf(const char *arn)
+{
+	pid_t shim;
+
+	assert_int_equal(world_run(arn, ",\"command\":[\"sleep\",\"1000\"]"), 0);
+	assert_non_null(world_wait(arn, "RUNNING", PATIENCE_MS));
+	shim = parent_of(container(arn)->pid);
+	assert_true(shim > 1 && shim != getpid() && world_has_our_path(shim));
+	assert_int_equal(kill(shim, SIGSTOP), 0);
+	return shim;
+}
+
+static bool wait_for_error(const char *arn)
+{
+	int64_t end = clock_mono_ms() + patiently(PATIENCE_MS);
+
+	while (!container(arn)->error_name && clock_mono_ms() < end)
+		world_turn(10);
+	return container(arn)->error_name != NULL;
+}
+
+/* In place of the container's group stands a directory in which nothing is what it should be. */
+static char *hide_group(const char *arn)
+{
+	char *dir = engine_cgroup_dir(container(arn), "memory");
+	_cleanup_(freep) char *procs = path_join("%s/cgroup.procs", dir);
+
+	assert_int_equal(mount("none", dir, "tmpfs", 0, NULL), 0);
+	assert_int_equal(symlink("cgroup.procs", procs), 0);
+	return dir;
+}
+
+static void a_stop_that_fails_is_named(void **state _unused_)
+{
+	pid_t late = run_deaf(ARN("late")), unkillable = run_deaf(ARN("unkillable"));
+	_cleanup_(freep) char *hidden = hide_group(ARN("unkillable"));
+	const json_t *r;
+
+	world.config.stop_timeout_ms = 100;
+	world.engine->stop_limit_ms = 20;
+	assert_int_equal(engine_stop_task(world.engine, ARN("late"), NULL, NULL, NULL), 0);
+	assert_int_equal(engine_stop_task(world.engine, ARN("unkillable"), NULL, NULL, NULL), 0);
+	assert_true(wait_for_error(ARN("late")) && wait_for_error(ARN("unkillable")));
+	assert_null(world_report(ARN("unkillable"), "STOPPED"));
+	assert_int_equal(kill(container(ARN("unkillable"))->pid, 0), 0);
+	assert_int_equal(umount(hidden), 0);
+	assert_int_equal(kill(late, SIGCONT), 0);
+	assert_int_equal(kill(unkillable, SIGCONT), 0);
+	r = world_wait(ARN("late"), "STOPPED", PATIENCE_MS);
+	assert_non_null(r);
+	assert_string_equal(reason_of(ARN("late")), "DockerTimeoutError: Could not transition to "
+						    "stopped; timed out after waiting 120ms");
+	assert_int_equal(json_get_int(world_container(r, 0), "exitCode", -1), 137);
+	assert_non_null(world_wait(ARN("unkillable"), "STOPPED", PATIENCE_MS));
+	assert_memory_equal(reason_of(ARN("unkillable")), "CannotStopContainerError: kill cgroup '",
+			    39);
+	world.config.stop_timeout_ms = 10000;
+}
+
 #define with_agent(f) cmocka_unit_test_setup_teardown(f, start_agent, end_agent)
 
 int main(void)
@@ -289,6 +362,7 @@ int main(void)
 		with_agent(the_tasks_limit_is_told_of_the_container_it_hit),
 		with_agent(stopped_waits_for_the_last_process_and_others_do_not),
 		with_agent(a_slow_stop_delays_nobody),
+		with_agent(a_stop_that_fails_is_named),
 	};
 	int k;
 

@@ -420,15 +420,18 @@ static void what_is_wrong_is_named(void **state _unused_)
 		const char *task, *container, *complaint;
 	} cases[] = {
 		{ "", ",\"portMappings\":[{\"containerPort\":70000}]",
-		  "containers[0]: portMappings[0]: containerPort: 70000 is outside 1..65535" },
+		  "containers[0]: portMappings[0]: containerPort: UnparsablePort: 70000 is outside "
+		  "1..65535" },
 		{ "", ",\"portMappings\":[{\"containerPort\":80},{\"hostPort\":80}]",
 		  "containers[0]: portMappings[1]: containerPort: missing" },
 		{ "", ",\"portMappings\":[{\"containerPortRange\":\"90-80\"}]",
-		  "containers[0]: portMappings[0]: containerPortRange: '90-80' is no range of "
+		  "containers[0]: portMappings[0]: containerPortRange: UnparsablePort: '90-80' is "
+		  "no range of "
 		  "ports "
 		  "such as 8000-8009" },
 		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-70000\"}]",
-		  "containers[0]: portMappings[0]: containerPortRange: '80-70000' is no range of "
+		  "containers[0]: portMappings[0]: containerPortRange: UnparsablePort: '80-70000' "
+		  "is no range of "
 		  "ports such as 8000-8009" },
 		{ "", ",\"portMappings\":[{\"containerPortRange\":\"80-81\",\"hostPort\":80}]",
 		  "containers[0]: portMappings[0]: containerPortRange excludes containerPort and "
@@ -436,7 +439,22 @@ static void what_is_wrong_is_named(void **state _unused_)
 		{ "", ",\"portMappings\":[{\"containerPortRange\":\"1-1001\"}]",
 		  "containers[0]: portMappings: 1001 ports, at most 1000 are published" },
 		{ "", ",\"portMappings\":[{\"containerPort\":80,\"protocol\":\"TCP\"}]",
-		  "containers[0]: portMappings[0]: protocol: 'TCP' is neither tcp nor udp" },
+		  "containers[0]: portMappings[0]: protocol: UnrecognizedTransportProtocol: 'TCP' "
+		  "is neither tcp nor udp" },
+		{ "", HOST_CONFIG("\\\"PortBindings\\\":{\\\"80/sctp\\\":[]}"),
+		  "containers[0]: dockerConfig: hostConfig: PortBindings: "
+		  "UnrecognizedTransportProtocol: 'sctp' is neither tcp nor udp" },
+		{ "", HOST_CONFIG("\\\"PortBindings\\\":{\\\"http\\\":[]}"),
+		  "containers[0]: dockerConfig: hostConfig: PortBindings: UnparsablePort: 'http' "
+		  "is "
+		  "no port such as 80/tcp" },
+		{ "",
+		  HOST_CONFIG("\\\"PortBindings\\\":{\\\"80/tcp\\\":[{\\\"HostPort\\\":"
+			      "\\\"8080x\\\"}]}"),
+		  "containers[0]: dockerConfig: hostConfig: PortBindings: 80/tcp[0]: HostPort: "
+		  "UnparsablePort: '8080x' is no port" },
+		{ VOLUMES("{\"name\":\"v\",\"host\":{}},{\"name\":\"v\",\"host\":{}}"), "",
+		  "volumes[1]: InvalidVolumeError: name: 'v' is taken by volumes[0]" },
 		{ ",\"pidMode\":\"none\"", "", "pidMode: 'none' is none of host, task" },
 		{ ",\"ipcMode\":\"x\"", "", "ipcMode: 'x' is none of host, task, none" },
 		{ "", ",\"cpu\":-1", "containers[0]: cpu: -1 is outside 0..1048576" },
@@ -458,23 +476,28 @@ static void what_is_wrong_is_named(void **state _unused_)
 		{ V, MOUNTS(M("v", "/d") "," M("v", "//d/.")),
 		  "containers[0]: mountPoints[1]: Duplicate mount point: /d" },
 		{ VOLUMES("{\"name\":\"v\",\"type\":\"efs\"}"), "",
-		  "volumes[0]: efsVolumeConfiguration: missing" },
+		  "volumes[0]: InvalidVolumeError: efsVolumeConfiguration: missing" },
 		{ VOLUMES("{\"name\":\"v\",\"type\":\"tape\"}"), "",
-		  "volumes[0]: type: unrecognized volume type: tape" },
-		{ VOLUMES("{\"name\":\"v\"}"), "", "volumes[0]: host: missing" },
+		  "volumes[0]: InvalidVolumeError: type: unrecognized volume type: tape" },
+		{ VOLUMES("{\"name\":\"v\"}"), "",
+		  "volumes[0]: InvalidVolumeError: host: missing" },
 		{ VOLUMES("{\"name\":\"v\",\"host\":{\"sourcePath\":\"srv\"}}"), "",
-		  "volumes[0]: host: sourcePath: 'srv' is not absolute" },
+		  "volumes[0]: InvalidVolumeError: host: sourcePath: 'srv' is not absolute" },
 		{ VOLUMES(DOCKER("\"scope\":\"galaxy\"")), "",
-		  "volumes[0]: dockerVolumeConfiguration: scope: 'galaxy' is neither task nor "
+		  "volumes[0]: InvalidVolumeError: dockerVolumeConfiguration: scope: 'galaxy' is "
+		  "neither task nor "
 		  "shared" },
 		{ VOLUMES(DOCKER("\"driverOpts\":{\"speed\":\"9\"}")), "",
-		  "volumes[0]: dockerVolumeConfiguration: invalid option: \"speed\"" },
+		  "volumes[0]: InvalidVolumeError: dockerVolumeConfiguration: invalid option: "
+		  "\"speed\"" },
 		{ VOLUMES(DOCKER("\"driverOpts\":{\"type\":\"nfs\"}")), "",
-		  "volumes[0]: dockerVolumeConfiguration: missing required option: \"device\"" },
+		  "volumes[0]: InvalidVolumeError: dockerVolumeConfiguration: missing required "
+		  "option: \"device\"" },
 		{ VOLUMES("{\"name\":\"../v\",\"type\":\"docker\","
 			  "\"dockerVolumeConfiguration\":{\"scope\":\"shared\"}}"),
 		  "",
-		  "volumes[0]: dockerVolumeConfiguration: '../v' is no name that a volume can "
+		  "volumes[0]: InvalidVolumeError: dockerVolumeConfiguration: '../v' is no name "
+		  "that a volume can "
 		  "have" },
 		{ "", HOST_CONFIG("\\\"Binds\\\":[\\\"/a:/b:ro,fast\\\"]"),
 		  "containers[0]: dockerConfig: hostConfig: Binds[0]: invalid mode: fast" },

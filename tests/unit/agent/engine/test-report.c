@@ -105,6 +105,19 @@ static void the_end_carries_everybodys_final_state(void **state _unused_)
 	     "\"executionStoppedAt\":2.25}");
 }
 
+static void an_error_without_a_name_is_unknown(void **state _unused_)
+{
+	char error_name[] = "", message[] = "m";
+
+	task.known = TASK_RUNNING;
+	container.known = CONTAINER_STOPPED;
+	container.error_name = error_name;
+	container.error_message = message;
+	says("{\"cluster\":\"web\",\"task\":\"a/1\",\"status\":\"RUNNING\",\"reason\":\"\","
+	     "\"containers\":[{\"containerName\":\"c\",\"status\":\"STOPPED\",\"reason\":"
+	     "\"UnknownError: m\"}]}");
+}
+
 static void a_refused_task_has_a_reason_and_no_containers(void **state _unused_)
 {
 	char reason[2000];
@@ -149,6 +162,7 @@ int main(void)
 		cmocka_unit_test_setup(running_carries_bindings, setup),
 		cmocka_unit_test_setup(a_range_is_one_binding, setup),
 		cmocka_unit_test_setup(the_end_carries_everybodys_final_state, setup),
+		cmocka_unit_test_setup(an_error_without_a_name_is_unknown, setup),
 		cmocka_unit_test_setup(a_refused_task_has_a_reason_and_no_containers, setup),
 		cmocka_unit_test_setup(text_that_is_not_utf8_still_makes_a_report, setup),
 		cmocka_unit_test_setup(a_lone_exit_is_news_once, setup),
