@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/engine/efs-role.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
@@ -291,7 +292,8 @@ static void intend_finish(struct container *c)
 
 static void intend(struct engine *e, struct container *c, const struct reconcile_step *step)
 {
-	if (!task_inputs_let(c, step->action) || !holder_lets(c, step->action))
+	if (!efs_role_lets(c, step->action) || !task_inputs_let(c, step->action) ||
+	    !holder_lets(c, step->action))
 		return;
 	switch (step->action) {
 	case ACTION_PULL:

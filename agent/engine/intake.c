@@ -231,6 +231,7 @@ int engine_set_credentials_id(struct engine *e, const char *arn, enum role_type 
 			      const char *id, struct err *err)
 {
 	struct task *t = engine_task_by_arn(e, arn);
+	int k;
 
 	if (!t)
 		return err_set(err, ENOENT, "task '%s' is not known", arn);
@@ -238,7 +239,9 @@ int engine_set_credentials_id(struct engine *e, const char *arn, enum role_type 
 		      id) < 0)
 		return err_set(err, ENOMEM, "keep credentials id");
 	t->run->save = true;
-	return settle(e, err);
+	k = settle(e, err);
+	engine_touch(e, t); /* the credentials are put after this, and a start may wait for them */
+	return k;
 }
 
 static bool is_listed(const json_t *running, const char *arn)

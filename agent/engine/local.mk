@@ -16,6 +16,8 @@ engine_sources = \
 	agent/engine/docker-security.c \
 	agent/engine/doctor-ports.c agent/engine/doctor-ports.h agent/engine/doctor.c \
 	agent/engine/doctor.h \
+	agent/engine/efs-role.c \
+	agent/engine/efs-role.h \
 	agent/engine/engine.c \
 	agent/engine/engine.h \
 	agent/engine/health.c \

@@ -14,6 +14,7 @@
 
 #include "agent/config.h"
 #include "agent/engine/crash.h"
+#include "agent/engine/efs-role.h"
 #include "agent/engine/internal.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/volumes.h"
@@ -134,9 +135,10 @@ static int check_absent(const struct engine *e, const struct mount_item *m, stru
 }
 
 /* Where an EFS file system is, and with what it is mounted. */
-static int describe_efs(const struct engine *e, const struct efs_config *f,
+static int describe_efs(const struct engine *e, const struct task *t, const struct efs_config *f,
 			struct store_volume *row, struct err *err)
 {
+	_cleanup_(freep) char *credentials = efs_role_uri(t);
 	_cleanup_(freep) char *service = path_join("%s.efs", f->file_system_id);
 	_cleanup_(freep) char *url = service && e->config->region
 					     ? aws_endpoint(service, e->config->region, false, NULL)
@@ -144,6 +146,7 @@ static int describe_efs(const struct engine *e, const struct efs_config *f,
 	struct efs_params p = { .file_system_id = f->file_system_id,
 				.root_directory = f->root_directory,
 				.access_point = f->access_point,
+				.credentials_uri = credentials,
 				.server = url ? url + strlen("https://") : NULL,
 				.tls_port = f->tls_port,
 				.tls = f->tls,
@@ -172,7 +175,7 @@ static int put_row(struct engine *e, const struct container *c, const struct mou
 	int k = 0;
 
 	if (m->volume && m->volume->efs) {
-		k = describe_efs(e, m->volume->efs, &efs, err);
+		k = describe_efs(e, c->task, m->volume->efs, &efs, err);
 		row.driver = efs.driver;
 		row.options = efs.options;
 		row.n_options = efs.n_options;
@@ -414,8 +417,12 @@ int container_volumes_prepare(struct container *c, const struct image *image, st
 
 void volumes_fail(struct container *c, const char *error_name, const struct err *err)
 {
+	_cleanup_(err_done) struct err told = {};
+
+	(void) err_set(&told, err->code, "%s", err_text(err));
+	efs_role_hide(c->task, told.msg);
 	c->run->volumes->waiting = false;
-	container_fail_start(c, error_name, err);
+	container_fail_start(c, error_name, &told);
 }
 
 void volumes_resume(struct container *c)

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "agent/engine/efs-role.h"
+
 /* One that stopped keeps the address it had, which may be another's by now. */
 static const struct container *by_address(const struct agent_view *v, struct in_addr addr)
 {
@@ -34,4 +36,9 @@ struct caller caller_find(const struct agent_view *v, struct in_addr addr,
 bool caller_may_see(const struct caller *c, const struct task *t)
 {
 	return c->host ? t->network_mode == NETWORK_HOST : c->container && c->container->task == t;
+}
+
+bool caller_may_use_role(const struct caller *c, const struct task *t)
+{
+	return caller_may_see(c, t) || (c->host && efs_role_is_used(t));
 }

@@ -22,3 +22,9 @@ struct caller caller_find(const struct agent_view *v, struct in_addr addr,
 
 /* Whether it may know of @t: of its own task; from the host's namespace, of the tasks in it. */
 bool caller_may_see(const struct caller *c, const struct task *t);
+
+/*
+ * Whether it may have the credentials of @t's role, whose unguessable id it knows. Beside those above: the
+ * host's own, when they mount an EFS file system with it. No other role is for them.
+ */
+bool caller_may_use_role(const struct caller *c, const struct task *t);

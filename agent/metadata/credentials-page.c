@@ -48,6 +48,12 @@ static void note_expired(struct metadata *m, const struct role_credentials *c)
 		c->role_arn, c->task_arn, c->expiration);
 }
 
+static bool may_have(const struct caller *caller, const struct role_credentials *c,
+		     const struct task *t)
+{
+	return c->type == ROLE_TASK ? caller_may_use_role(caller, t) : caller_may_see(caller, t);
+}
+
 void answer_credentials(struct metadata *m, const struct caller *caller, bool v1, const char *id,
 			struct http_reply *r)
 {
@@ -56,7 +62,7 @@ void answer_credentials(struct metadata *m, const struct caller *caller, bool v1
 
 	if (!id || !*id) {
 		refuse(r, v1, &no_id);
-	} else if (!t || !caller_may_see(caller, t)) {
+	} else if (!t || !may_have(caller, c, t)) {
 		refuse(r, v1, &unknown);
 	} else if (c->pending) {
 		refuse(r, v1, &pending);

@@ -44,6 +44,14 @@ static int check(const struct efs_params *p, struct err *err)
 		k = err_set(err, ENOTSUP,
 			    "authorizationConfig: iam: the task has no role whose credentials "
 			    "could be used");
+	if (k == 0 && p->iam && !p->tls)
+		k = err_set(
+			err, EINVAL,
+			"authorizationConfig: iam: transitEncryption is not ENABLED, and without "
+			"it nobody is authorized");
+	if (k == 0 && p->iam)
+		k = check_text("authorizationConfig: iam: the place of the credentials",
+			       p->credentials_uri, LETTERS "-_./", err);
 	if (k < 0 || p->helper)
 		return k;
 	if (p->tls || p->iam || has_text(p->access_point))

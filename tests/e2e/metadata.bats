@@ -8,7 +8,8 @@ BRIDGE=172.31.240.1
 setup_file() {
 	load helper
 	export LAB_CONTROLPLANE_ADDR=0.0.0.0:8080 # tasks on the bridge ask it, too
-	lab_up
+	make_mount_helper
+	lab_up "PATH=$BATS_FILE_TMPDIR/bin:$PATH" 'ECS_VOLUME_PLUGIN_CAPABILITIES=["efsAuth"]'
 	register_script app 'sleep 600' && register_role app "$ROLE"
 	APP=$(run_task app --tags key=team,value=blue) && OTHER=$(run_task app)
 	export APP OTHER # two tasks of the same role, for most of what follows
@@ -28,6 +29,20 @@ register_role() {
 		jq --arg role "$2" --arg mode "${3:-bridge}" '.taskDefinition
 			| {family, containerDefinitions, taskRoleArn: $role, networkMode: $mode}' >"$LAB_DIR/role.json"
 	lab_aws register-task-definition --cli-input-json "file://$LAB_DIR/role.json" >/dev/null
+}
+
+# Does with EFS what amazon-efs-utils begins with, asking for the role's credentials where it asks.
+make_mount_helper() {
+	mkdir "$BATS_FILE_TMPDIR/bin"
+	cat >"$BATS_FILE_TMPDIR/bin/mount" <<-EOF
+		#!/bin/sh
+		case \$4 in *awscredsuri=*) ;; *) exec /bin/mount "\$@" ;; esac
+		uri=\${4#*awscredsuri=}
+		curl -sS --max-time 10 "http://169.254.170.2\${uri%%,*}" >"$BATS_FILE_TMPDIR/answer" || exit
+		for target; do :; done
+		exec /bin/mount -t tmpfs none "\$target"
+	EOF
+	chmod +x "$BATS_FILE_TMPDIR/bin/mount"
 }
 
 # Runs a command as a process of a task's container would: with its environment, in its network.
@@ -87,6 +102,23 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	inside "$thief" ip addr add "$address/32" dev lo
 	run ! inside "$thief" curl -sS --max-time 2 --interface "$address" "http://169.254.170.2$uri"
 	inside "$thief" ip addr del "$address/32" dev lo
+}
+
+@test "the host mounts an EFS file system with the role of the task, and asks for no other's" {
+	register efs '[{"name":"main","image":"IMAGE","memory":32,"essential":true,
+		"command":["sh","-c","grep -q \" /e .* tmpfs\" /proc/self/mountinfo && sleep 600"],
+		"mountPoints":[{"sourceVolume":"e","containerPath":"/e"}]}]' \
+		'"taskRoleArn":"'"$ROLE"'","volumes":[{"name":"e","efsVolumeConfiguration":{"fileSystemId":"fs-12345678",
+		"transitEncryption":"ENABLED","authorizationConfig":{"iam":"ENABLED"}}}]'
+	arn=$(run_task efs)
+	until_status "$arn" RUNNING 60
+	[ "$(jq -r .RoleArn "$BATS_FILE_TMPDIR/answer")" = "$ROLE" ]
+	[[ $(jq -r .AccessKeyId "$BATS_FILE_TMPDIR/answer") == ASIA* ]]
+	uri=$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
+	curl -fsS --max-time 10 -o /dev/null "http://169.254.170.2$uri" # also later: they are renewed
+	[ "$(ask "$OTHER" "$uri" | tail -1)" = 400 ]
+	run ! grep -F "${uri##*/}" "$LAB_DIR/agent.log"
+	stop_task "$arn"
 }
 
 @test "credentials come back after a crash of the agent at the same place, and no log has the id" {

@@ -106,6 +106,19 @@ static void run_task(const char *arn, const char *volumes, const char *container
 	(void) world_payload(text);
 }
 
+/* @id: under which the credentials of its role stand. */
+static void run_task_of_role(const char *arn, const char *id, const char *volumes,
+			     const char *containers)
+{
+	_cleanup_(freep) char *text = path_join(
+		"{\"tasks\":[{\"arn\":\"%s\",\"family\":\"t\",\"version\":\"1\","
+		"\"desiredStatus\":\"RUNNING\",\"roleCredentials\":{\"credentialsId\":\"%s\"},"
+		"\"volumes\":[%s],\"containers\":[%s]}]}",
+		arn, id, volumes, containers);
+
+	(void) world_payload(text);
+}
+
 #define MAIN(script, mounts)                                                                       \
 	"{\"name\":\"main\",\"image\":\"" IMAGE "\",\"essential\":true,\"stopTimeout\":1,"         \
 	"\"command\":[\"sh\",\"-c\",\"" script "\"]," mounts "}"
@@ -618,10 +631,108 @@ static void efs_needs_the_helper_for_some_things(void **state _unused_)
 	assert_string_equal(task_reason(ARN("plain")),
 			    "VolumeError: Agent could not create task's volume resources");
 	assert_non_null(strstr(container_reason(ARN("plain")), "need amazon-efs-utils"));
-	run_task(ARN("iam"), EFS(",\"authorizationConfig\":{\"iam\":\"ENABLED\"}"),
+	run_task(ARN("iam"),
+		 EFS(",\"transitEncryption\":\"ENABLED\",\"authorizationConfig\":{\"iam\":"
+		     "\"ENABLED\"}"),
 		 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
 	assert_non_null(world_wait(ARN("iam"), "STOPPED", PATIENCE_MS));
-	assert_non_null(strstr(container_reason(ARN("iam")), "authorizationConfig: iam: "));
+	assert_non_null(strstr(container_reason(ARN("iam")),
+			       "authorizationConfig: iam: the task has no role"));
+	run_task_of_role(ARN("open"), "main-1",
+			 EFS(",\"authorizationConfig\":{\"iam\":\"ENABLED\"}"),
+			 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(world_wait(ARN("open"), "STOPPED", PATIENCE_MS));
+	assert_non_null(strstr(container_reason(ARN("open")),
+			       "authorizationConfig: iam: transitEncryption is not ENABLED"));
+}
+
+#define EFS_BY_ROLE                                                                                \
+	EFS(",\"transitEncryption\":\"ENABLED\",\"authorizationConfig\":{\"iam\":\"ENABLED\"}")
+
+static void put_role(const char *arn, const char *id)
+{
+	json_auto_t *c = json_pack("{s:s, s:s, s:s}", "credentialsId", id, "accessKeyId", "A",
+				   "secretAccessKey", "s");
+
+	assert_int_equal(role_store_put(world.roles, arn, ROLE_TASK, c, NULL), 0);
+}
+
+static int start_agent_with_roles(void **state)
+{
+	static char name[] = "efsAuth", *caps[] = { name, NULL };
+
+	world.config.volume_plugin_capabilities = caps;
+	assert_int_equal(role_store_new(&world.roles, NULL), 0);
+	return start_agent(state);
+}
+
+static int end_agent_with_roles(void **state)
+{
+	int k = end_agent(state);
+
+	no_fake_mount();
+	world.config.volume_plugin_capabilities = NULL;
+	world.roles = role_store_free(world.roles);
+	return k;
+}
+
+static void efs_is_mounted_with_the_tasks_role(void **state _unused_)
+{
+	static const char want[] =
+		"-t efs -o tls,iam,awscredsuri=/v2/credentials/aaaa-1111 -- fs-12 /";
+	_cleanup_(freep) char *args = NULL;
+
+	fake_mount("for t; do :; done; exec /bin/mount -t tmpfs none \"$t\"");
+	put_role(ARN("role"), "aaaa-1111");
+	run_task_of_role(ARN("role"), "aaaa-1111", EFS_BY_ROLE,
+			 MAIN("grep -q ' /a .* tmpfs' /proc/self/mountinfo",
+			      "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_int_equal(exit_code_of(ARN("role")), 0);
+	args = arguments();
+	assert_non_null(args);
+	assert_int_equal(strncmp(args, want, strlen(want)), 0);
+}
+
+static void the_helpers_words_do_not_give_the_id_away(void **state _unused_)
+{
+	fake_mount("echo \"not found: $4\" >&2; exit 1");
+	put_role(ARN("told"), "bbbb-2222");
+	run_task_of_role(ARN("told"), "bbbb-2222", EFS_BY_ROLE,
+			 MAIN("exit 0", "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	assert_non_null(world_wait(ARN("told"), "STOPPED", PATIENCE_MS));
+	assert_non_null(strstr(container_reason(ARN("told")),
+			       "not found: tls,iam,awscredsuri=/v2/credentials/*********"));
+	assert_null(strstr(container_reason(ARN("told")), "bbbb-2222"));
+}
+
+/* The keys are in memory only: a new agent has them again when the service has said them again. */
+static void a_mount_waits_for_the_role_after_a_restart(void **state _unused_)
+{
+	const struct container *c = NULL;
+
+	fake_mount("for t; do :; done; exec /bin/mount -t tmpfs none \"$t\"");
+	assert_int_equal(role_store_put_pending(world.roles, ARN("late"), ROLE_TASK, "cccc", NULL),
+			 0);
+	run_task_of_role(ARN("late"), "cccc", EFS_BY_ROLE,
+			 MAIN("grep -q ' /a .* tmpfs' /proc/self/mountinfo",
+			      "\"mountPoints\":[" MOUNT("v", "/a") "]"));
+	for (int i = 0; i < 6000 && !(c && c->waits_note); i++) {
+		const struct task *t = engine_find_task(world.engine, ARN("late"));
+
+		world_turn(10);
+		c = t && t->n_containers ? &t->containers[0] : NULL;
+	}
+	assert_true(c && c->waits_note &&
+		    strstr(c->waits_note, "the credentials of its task's role"));
+	world_end_agent();
+	world_start_agent();
+	assert_false(exists("mount.args"));
+	/* In the order in which the session with the service does it. */
+	assert_int_equal(
+		engine_set_credentials_id(world.engine, ARN("late"), ROLE_TASK, "cccc", NULL), 0);
+	put_role(ARN("late"), "cccc");
+	assert_int_equal(exit_code_of(ARN("late")), 0);
+	assert_true(exists("mount.args"));
 }
 
 static void what_mount_says_reaches_the_reason(void **state _unused_)
@@ -687,6 +798,8 @@ static void a_stop_does_not_wait_for_a_hung_mount(void **state _unused_)
 }
 
 #define WITH_AGENT(f) cmocka_unit_test_setup_teardown(f, start_agent, end_agent)
+#define WITH_ROLES(f)                                                                              \
+	cmocka_unit_test_setup_teardown(f, start_agent_with_roles, end_agent_with_roles)
 
 int main(void)
 {
@@ -715,6 +828,9 @@ int main(void)
 		cmocka_unit_test(the_last_resort_waits_for_nobody),
 		WITH_AGENT(efs_is_mounted_by_its_helper),
 		WITH_AGENT(efs_needs_the_helper_for_some_things),
+		WITH_ROLES(efs_is_mounted_with_the_tasks_role),
+		WITH_ROLES(the_helpers_words_do_not_give_the_id_away),
+		WITH_ROLES(a_mount_waits_for_the_role_after_a_restart),
 		WITH_AGENT(what_mount_says_reaches_the_reason),
 		WITH_AGENT(a_server_that_hangs_delays_its_own_task_alone),
 		WITH_AGENT(a_stop_does_not_wait_for_a_hung_mount),
@@ -723,6 +839,7 @@ int main(void)
 
 	world_begin();
 	make_volume_image();
+	cmocka_set_test_filter(getenv("ENGINE_TEST_ONLY"));
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	world_end();
 	return failed;

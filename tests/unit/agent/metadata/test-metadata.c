@@ -170,6 +170,34 @@ static void credentials_are_for_their_task(void **state)
 	}
 }
 
+/* amazon-efs-utils asks from the host's namespace, for the task whose file system it mounts. */
+static void the_host_mounts_with_the_tasks_role(void **state)
+{
+	struct efs_config plain = { .tls = true }, by_role = { .tls = true, .iam = true };
+	struct task_volume volumes[] = { { .name = (char *) "a" },
+					 { .name = (char *) "b", .efs = &plain } };
+	char body[512];
+
+	tasks[0].volumes = volumes;
+	tasks[0].n_volumes = 2;
+	assert_int_equal(ask(*state, "127.0.0.1", "/v2/credentials/one-task", body, sizeof(body)),
+			 400);
+	volumes[1].efs = &by_role;
+	assert_int_equal(ask(*state, "127.0.0.1", "/v2/credentials/one-task", body, sizeof(body)),
+			 200);
+	assert_int_equal(ask(*state, "10.0.0.1", "/v2/credentials/one-task", body, sizeof(body)),
+			 200);
+	assert_int_equal(ask(*state, "127.0.0.1", "/v2/credentials/one-exec", body, sizeof(body)),
+			 400);
+	assert_int_equal(ask(*state, "127.0.0.1", "/v2/credentials/two-task", body, sizeof(body)),
+			 400);
+	assert_int_equal(ask(*state, "10.0.0.4", "/v2/credentials/one-task", body, sizeof(body)),
+			 400);
+	assert_int_equal(ask(*state, "127.0.0.1", "/v2/metadata", body, sizeof(body)), 400);
+	tasks[0].volumes = NULL;
+	tasks[0].n_volumes = 0;
+}
+
 static void expired_and_missing_ones_are_said_to_be(void **state)
 {
 	struct bench *b = *state;
@@ -247,6 +275,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(credentials_are_for_their_task),
+		TEST(the_host_mounts_with_the_tasks_role),
 		TEST(expired_and_missing_ones_are_said_to_be),
 		TEST(an_id_never_changes_hands),
 		TEST(addresses_of_the_stopped_are_nobodys),
