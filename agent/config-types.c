@@ -164,7 +164,7 @@ const struct config_type config_bool = { "boolean", parse_bool, format_bool, NUL
 
 static int parse_name(const char *const *names, size_t n, const char *text, struct err *err)
 {
-	struct buf all = {};
+	_cleanup_(buf_done) struct buf all = {};
 
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(text, names[i]) == 0)
@@ -172,7 +172,6 @@ static int parse_name(const char *const *names, size_t n, const char *text, stru
 		buf_printf(&all, "%s%s", i ? ", " : "", names[i]);
 	}
 	(void) err_set(err, EINVAL, "'%.64s' is not one of %s", text, buf_str(&all));
-	buf_done(&all);
 	return -EINVAL;
 }
 

@@ -29,16 +29,17 @@ until_health() { lab_wait 90 "task $1 to be $2" has_health "$1" "$2"; }
 ps_line() { lab_ecsctl agent ps | grep "^$(cut -c1-12 <<<"${1##*/}")"; }
 
 @test "health flips are told while the agent lives, and seen by the next one when it was killed" {
-	register_checked flip '{"command":["CMD-SHELL","echo looked; touch /tmp/probed; test ! -e /tmp/bad"],"interval":5,"timeout":5,"retries":1}'
+	register_checked flip '{"command":["CMD-SHELL","until [ -e /tmp/go ]; do sleep 0.1; done; echo looked; touch /tmp/probed; test ! -e /tmp/bad"],"interval":5,"timeout":120,"retries":1}'
 	arn=$(run_task flip)
 	until_status "$arn" RUNNING
 	[ "$(describe "$arn" .healthStatus)" = UNKNOWN ]
 	[[ $(ps_line "$arn") == *"(health: starting)"* ]]
+	pid=$(container_pid "$arn" main)
+	touch "/proc/$pid/root/tmp/go"
 	until_health "$arn" HEALTHY
 	[[ $(ps_line "$arn") == *"(healthy)"* ]]
 	[ "$(lab_ecsctl agent inspect "${arn##*/}" --json | jq -c '.containers[0].health | [.output, .exitCode]')" = '["looked\n",0]' ]
 	curl -fsS http://127.0.0.1:51678/metrics | grep -q '^ecs_container_healthy{.*family="flip".*} 1$'
-	pid=$(container_pid "$arn" main)
 	touch "/proc/$pid/root/tmp/bad"
 	lab_stop agent KILL
 	rm "/proc/$pid/root/tmp/probed"
