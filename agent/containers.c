@@ -57,8 +57,10 @@ static void count_end(struct agent *a, const json_t *event)
 	const char *name = json_get_string(event, "container", "");
 
 	for (size_t i = 0; t && i < t->n_containers; i++)
-		if (strcmp(t->containers[i].name, name) == 0)
+		if (strcmp(t->containers[i].name, name) == 0) {
 			counters_stopped(&a->counters, &t->containers[i]);
+			agent_unmeter(a, &t->containers[i]);
+		}
 }
 
 static void on_task_removed(void *userdata, const struct task *t)

@@ -77,6 +77,8 @@ void agent_meter(struct agent *a, const struct container *c)
 		.cgroup_v2 = cgroup_mode() == CGROUP_V2,
 		.pid = c->task->network_mode == NETWORK_BRIDGE ? c->pid : 0,
 		.memory_limit_bytes = c->memory_mib << 20,
+		.counts_restarts = c->restart.enabled,
+		.restarts = c->restart_count,
 	};
 
 	if (!a->sampler || !memory || !cpuacct)
@@ -117,7 +119,11 @@ void agent_refresh_samples(void *agent)
 
 void agent_unmeter(struct agent *a, const struct container *c)
 {
-	if (a->sampler && *c->id)
+	if (!a->sampler || !*c->id)
+		return;
+	if (c->restart.enabled && c->known != CONTAINER_STOPPED) /* it may run again */
+		sampler_hold(a->sampler, c->id);
+	else
 		sampler_remove(a->sampler, c->id);
 }
 

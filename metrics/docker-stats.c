@@ -159,12 +159,13 @@ static json_t *cpu_json(const struct cpu *c, json_t *percpu)
 	return o;
 }
 
-/* The newest sample that is some way off; NULL: none. */
+/* The newest sample of this run that is some way off; NULL: none. */
 static const struct sample *before(const struct sampled *s, int64_t now_ns)
 {
 	for (size_t i = s ? sampled_count(s) : 0; i-- > 0;)
 		if (now_ns - sampled_at(s, i)->mono_ns >= APART_NS)
-			return sampled_at(s, i);
+			return sampled_at(s, i)->restarts == sampled_restarts(s) ? sampled_at(s, i)
+										 : NULL;
 	return NULL;
 }
 
@@ -179,11 +180,14 @@ static bool add_cpu(json_t *o, const struct docker_stats_params *p, int64_t now_
 		return false;
 	now.host_ns = host_cpu_ns(p->proc_root ? p->proc_root : "/proc");
 	if (s) {
+		const struct sampled_past *past = sampled_past(p->sampled);
+
 		gone = (uint64_t) (now_ns - s->mono_ns) *
 		       (uint64_t) MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
-		then = (struct cpu){ .total_ns = s->cpu_total_ns,
-				     .user_ns = s->cpu_user_ns,
-				     .system_ns = s->cpu_system_ns,
+		/* samples count all runs, the group this one */
+		then = (struct cpu){ .total_ns = s->cpu_total_ns - past->cpu_total_ns,
+				     .user_ns = s->cpu_user_ns - past->cpu_user_ns,
+				     .system_ns = s->cpu_system_ns - past->cpu_system_ns,
 				     .host_ns = now.host_ns > gone ? now.host_ns - gone : 0 };
 	}
 	(void) json_object_set_new(o, "cpu_stats", cpu_json(&now, per_cpu(p)));

@@ -35,6 +35,9 @@ struct sampled {
 	char *id; /* owned */
 	int fd[_SOURCE_MAX];
 	bool v2;
+	bool held, counts_restarts;
+	int restarts;
+	struct sampled_past past;
 	int64_t memory_limit_bytes;
 	struct sample *ring; /* owned */
 	size_t window, first, n;
@@ -260,14 +263,27 @@ static void push(struct sampled *c, const struct sample *s)
 	c->first = (c->first + 1) % c->window;
 }
 
+/* The network namespace is that of all runs, and so are its counters. */
+static void add_past(struct sample *s, const struct sampled_past *past)
+{
+	s->cpu_total_ns += past->cpu_total_ns;
+	s->cpu_user_ns += past->cpu_user_ns;
+	s->cpu_system_ns += past->cpu_system_ns;
+	s->storage_read_bytes += past->storage_read_bytes;
+	s->storage_write_bytes += past->storage_write_bytes;
+}
+
 static void take(struct sampler *s, struct sampled *c, int64_t mono_ns)
 {
-	struct sample now = { .mono_ns = mono_ns };
+	struct sample now = { .mono_ns = mono_ns, .restarts = c->restarts };
 
+	if (c->held)
+		return;
 	if (!read_sample(c, &now)) {
 		s->failures++;
 		return;
 	}
+	add_past(&now, &c->past);
 	derive(s, sampled_last(c), &now);
 	push(c, &now);
 }
@@ -341,8 +357,38 @@ static struct sampled *sampled_free(struct sampled *c)
 
 DEFINE_CLEANUP(struct sampled *, sampled_free)
 
+static struct sampled *find(const struct sampler *s, const char *id)
+{
+	struct sampled *c = s->list;
+
+	while (c && strcmp(c->id, id) != 0)
+		c = c->next;
+	return c;
+}
+
+/* The samples of @old become those of @c. */
+static void carry_on(struct sampled *c, struct sampled *old)
+{
+	const struct sample *last = sampled_last(old);
+	struct sample *ring = c->ring;
+
+	c->past = old->past;
+	if (last && c->restarts > old->restarts)
+		c->past = (struct sampled_past){ .cpu_total_ns = last->cpu_total_ns,
+						 .cpu_user_ns = last->cpu_user_ns,
+						 .cpu_system_ns = last->cpu_system_ns,
+						 .storage_read_bytes = last->storage_read_bytes,
+						 .storage_write_bytes = last->storage_write_bytes };
+	c->ring = old->ring;
+	c->first = old->first;
+	c->n = old->n;
+	old->ring = ring;
+	old->n = 0;
+}
+
 int sampler_add(struct sampler *s, const struct sampled_params *p, struct err *err)
 {
+	struct sampled *old = find(s, p->id);
 	_cleanup_(sampled_freep) struct sampled *c = calloc(1, sizeof(*c));
 	int r;
 
@@ -352,6 +398,8 @@ int sampler_add(struct sampler *s, const struct sampled_params *p, struct err *e
 		c->fd[i] = -EBADF;
 	c->v2 = p->cgroup_v2;
 	c->memory_limit_bytes = p->memory_limit_bytes;
+	c->counts_restarts = p->counts_restarts;
+	c->restarts = p->restarts;
 	c->window = s->window;
 	c->id = strdup(p->id);
 	c->ring = calloc(c->window, sizeof(*c->ring));
@@ -360,6 +408,8 @@ int sampler_add(struct sampler *s, const struct sampled_params *p, struct err *e
 	r = open_sources(s, c, p, err);
 	if (r < 0)
 		return r;
+	if (old && c->counts_restarts)
+		carry_on(c, old);
 	sampler_remove(s, p->id);
 	c->next = s->list;
 	s->list = TAKE_PTR(c);
@@ -383,10 +433,17 @@ void sampler_remove(struct sampler *s, const char *id)
 
 const struct sampled *sampler_find(const struct sampler *s, const char *id)
 {
-	for (const struct sampled *c = s->list; c; c = c->next)
-		if (strcmp(c->id, id) == 0)
-			return c;
-	return NULL;
+	return find(s, id);
+}
+
+void sampler_hold(struct sampler *s, const char *id)
+{
+	struct sampled *c = find(s, id);
+
+	for (size_t i = 0; c && i < _SOURCE_MAX; i++)
+		c->fd[i] = safe_close(c->fd[i]);
+	if (c)
+		c->held = true;
 }
 
 void sampler_mark_sent(struct sampler *s)
@@ -453,4 +510,19 @@ const struct sample *sampled_last(const struct sampled *c)
 int64_t sampled_memory_limit_bytes(const struct sampled *c)
 {
 	return c->memory_limit_bytes;
+}
+
+bool sampled_counts_restarts(const struct sampled *c)
+{
+	return c->counts_restarts;
+}
+
+int sampled_restarts(const struct sampled *c)
+{
+	return c->restarts;
+}
+
+const struct sampled_past *sampled_past(const struct sampled *c)
+{
+	return &c->past;
 }

@@ -25,6 +25,14 @@ struct sampled_params {
 	bool cgroup_v2;
 	pid_t pid;                  /* to read /proc/<pid>/net/dev; 0: no network statistics */
 	int64_t memory_limit_bytes; /* for people; 0: none */
+	bool counts_restarts;       /* it has a restart policy */
+	int restarts;               /* which of its runs this is: 0, 1, … */
+};
+
+/* What a container had used at the end of its earlier runs: the control group of each begins at 0. */
+struct sampled_past {
+	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t storage_read_bytes, storage_write_bytes;
 };
 
 struct sample {
@@ -39,6 +47,7 @@ struct sample {
 	uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
 	float rx_bytes_per_sec, tx_bytes_per_sec; /* NAN for the first one */
 	uint64_t pids;
+	int restarts;
 	bool has_network, has_storage;
 	bool sent;
 };
@@ -63,11 +72,15 @@ struct sampler *sampler_free(struct sampler *s);
 DEFINE_CLEANUP(struct sampler *, sampler_free)
 
 /*
- * Opens the container's files, which stay open. One that is there already is replaced. -ENOENT: the
- * control group is gone.
+ * Opens the container's files, which stay open. One that is there already is replaced; if it counts
+ * restarts, its samples stay and a later run adds to what the earlier ones used. -ENOENT: the control
+ * group is gone.
  */
 int sampler_add(struct sampler *s, const struct sampled_params *p, struct err *err);
 void sampler_remove(struct sampler *s, const char *id);
+
+/* Its run is over and the next may come: no samples are taken until sampler_add(). */
+void sampler_hold(struct sampler *s, const char *id);
 
 /* Takes one sample of every container; @mono_ns is the time now. Unreadable ones are skipped and counted. */
 void sampler_tick(struct sampler *s, int64_t mono_ns);
@@ -88,6 +101,9 @@ const struct sample *sampled_at(const struct sampled *c, size_t i);
 /* The newest sample; NULL when there is none yet. */
 const struct sample *sampled_last(const struct sampled *c);
 int64_t sampled_memory_limit_bytes(const struct sampled *c);
+bool sampled_counts_restarts(const struct sampled *c);
+int sampled_restarts(const struct sampled *c);
+const struct sampled_past *sampled_past(const struct sampled *c);
 
 /* Marks all samples of all containers as sent: after a successful collection round. */
 void sampler_mark_sent(struct sampler *s);

@@ -114,6 +114,18 @@ static json_t *network_set(const struct sampled *c)
 	return TAKE_PTR(set);
 }
 
+/* From the sample before the first that was not sent, or the first of all, to the newest. */
+static json_t *restart_set(const struct sampled *c)
+{
+	size_t i = 0, n = sampled_count(c);
+
+	while (i < n && sampled_at(c, i)->sent)
+		i++;
+	i -= i > 0;
+	return json_pack("{s:i}", "restartCount",
+			 sampled_last(c)->restarts - sampled_at(c, i)->restarts);
+}
+
 json_t *telemetry_container(const struct sampled *c, const char *container_name)
 {
 	_cleanup_(json_decrefp) json_t *entry = NULL, *cpu = NULL, *memory = NULL;
@@ -142,5 +154,7 @@ json_t *telemetry_container(const struct sampled *c, const char *container_name)
 		if (network)
 			json_object_set_new(entry, "networkStatsSet", network);
 	}
+	if (sampled_counts_restarts(c))
+		json_object_set_new(entry, "restartStatsSet", restart_set(c));
 	return TAKE_PTR(entry);
 }

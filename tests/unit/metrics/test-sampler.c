@@ -224,6 +224,83 @@ static void sets_need_two_samples_and_skip_what_was_sent(void **state _unused_)
 	json_decref(set);
 }
 
+static int restart_count(const struct sampled *c)
+{
+	_cleanup_(json_decrefp) json_t *entry = telemetry_container(c, "web");
+	const json_t *set = json_object_get(entry, "restartStatsSet");
+
+	assert_non_null(entry);
+	return set ? (int) json_integer_value(json_object_get(set, "restartCount")) : -1;
+}
+
+static void runs_add_up(void **state _unused_)
+{
+	_cleanup_(sampler_freep) struct sampler *s = sampler(80, 1);
+	struct sampled_params p = { .id = "again",
+				    .memory_dir = dir,
+				    .blkio_dir = dir,
+				    .cgroup_v2 = true,
+				    .counts_restarts = true };
+
+	put("memory.current", "1048576\n");
+	put("cpu.stat", "usage_usec 200000\nuser_usec 150000\nsystem_usec 50000\n");
+	put("io.stat", "8:0 rbytes=1000 wbytes=10\n");
+	assert_int_equal(sampler_add(s, &p, NULL), 0);
+	sampler_tick(s, 0);
+	put("cpu.stat", "usage_usec 300000\nuser_usec 200000\nsystem_usec 100000\n");
+	sampler_tick(s, NSEC_PER_SEC);
+	assert_int_equal(restart_count(sampler_find(s, "again")), 0);
+	sampler_mark_sent(s);
+
+	sampler_hold(s, "again");
+	sampler_tick(s, 2 * NSEC_PER_SEC); /* nobody runs: no sample, and no failure */
+	assert_int_equal(sampled_count(sampler_find(s, "again")), 2);
+	assert_int_equal(sampler_failures(s), 0);
+	assert_int_equal(sampler_count(s), 1);
+
+	put("cpu.stat", "usage_usec 50000\nuser_usec 40000\nsystem_usec 10000\n");
+	put("io.stat", "8:0 rbytes=7 wbytes=1\n");
+	p.restarts = 1;
+	assert_int_equal(sampler_add(s, &p, NULL), 0);
+	assert_int_equal(sampler_add(s, &p, NULL), 0); /* of the same run: nothing is added twice */
+	assert_int_equal(sampler_count(s), 1);
+	sampler_tick(s, 3 * NSEC_PER_SEC);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->cpu_total_ns, 350000000);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->cpu_user_ns, 240000000);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->cpu_system_ns, 110000000);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->storage_read_bytes, 1007);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->storage_write_bytes, 11);
+	assert_float_equal(sampled_last(sampler_find(s, "again"))->cpu_percent, 2.5, 0.001);
+	assert_int_equal(sampled_past(sampler_find(s, "again"))->cpu_total_ns, 300000000);
+	assert_int_equal(restart_count(sampler_find(s, "again")), 1);
+	sampler_mark_sent(s);
+
+	p.restarts = 3; /* and one in between that no sample saw */
+	put("cpu.stat", "usage_usec 1\n");
+	assert_int_equal(sampler_add(s, &p, NULL), 0);
+	sampler_tick(s, 4 * NSEC_PER_SEC);
+	assert_int_equal(sampled_last(sampler_find(s, "again"))->cpu_total_ns, 350001000);
+	assert_int_equal(restart_count(sampler_find(s, "again")), 2);
+	sampler_mark_sent(s);
+	sampler_tick(s, 5 * NSEC_PER_SEC);
+	assert_int_equal(restart_count(sampler_find(s, "again")), 0);
+}
+
+static void without_a_policy_nothing_is_carried_on(void **state _unused_)
+{
+	_cleanup_(sampler_freep) struct sampler *s = sampler(80, 1);
+
+	(void) live(s);
+	put("cpu.stat", "usage_usec 100\n");
+	sampler_tick(s, 0);
+	sampler_tick(s, NSEC_PER_SEC);
+	assert_int_equal(restart_count(sampler_find(s, "live")), -1);
+	(void) live(s);
+	assert_int_equal(sampled_count(sampler_find(s, "live")), 0);
+	sampler_tick(s, 2 * NSEC_PER_SEC);
+	assert_int_equal(sampled_last(sampler_find(s, "live"))->cpu_total_ns, 0);
+}
+
 static void counters_beyond_63_bits_go_into_the_overflow_members(void **state _unused_)
 {
 	_cleanup_(sampler_freep) struct sampler *s = sampler(80, 1);
@@ -274,6 +351,8 @@ int main(void)
 		cmocka_unit_test(the_window_drops_the_oldest),
 		cmocka_unit_test(what_cannot_be_read_is_counted),
 		cmocka_unit_test(sets_need_two_samples_and_skip_what_was_sent),
+		cmocka_unit_test(runs_add_up),
+		cmocka_unit_test(without_a_policy_nothing_is_carried_on),
 		cmocka_unit_test(counters_beyond_63_bits_go_into_the_overflow_members),
 	};
 
