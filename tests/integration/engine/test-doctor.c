@@ -45,8 +45,9 @@ static pid_t haunt_cgroup(void)
 	pid_t pid;
 
 	assert_int_equal(cgroup_task_create("ghost", &none, &made, NULL), 0);
-	path = path_join("%s/ghost", cgroup_parent());
+	path = path_join("%s/ghost/container", cgroup_parent()); /* v2 has processes in leaves only */
 	dir = cgroup_controller_dir("memory", path);
+	assert_int_equal(fs_mkdir_p(dir, 0755, NULL), 0);
 	procs = path_join("%s/cgroup.procs", dir);
 	pid = fork();
 	if (pid == 0) {
