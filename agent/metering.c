@@ -79,6 +79,11 @@ void agent_meter(struct agent *a, const struct container *c)
 		.memory_limit_bytes = c->memory_mib << 20,
 		.counts_restarts = c->restart.enabled,
 		.restarts = c->restart_count,
+		.past = { .cpu_total_ns = c->past.cpu_total_ns,
+			  .cpu_user_ns = c->past.cpu_user_ns,
+			  .cpu_system_ns = c->past.cpu_system_ns,
+			  .storage_read_bytes = c->past.storage_read_bytes,
+			  .storage_write_bytes = c->past.storage_write_bytes },
 	};
 
 	if (!a->sampler || !memory || !cpuacct)
@@ -117,14 +122,31 @@ void agent_refresh_samples(void *agent)
 	}
 }
 
+/* An agent that comes after us goes on from there. */
+static void note_usage(struct agent *a, const struct container *c)
+{
+	const struct sampled *s = sampler_find(a->sampler, c->id);
+	const struct sample *last = s ? sampled_last(s) : NULL;
+
+	if (last)
+		engine_note_usage(c, &(struct past_usage){
+					     .cpu_total_ns = last->cpu_total_ns,
+					     .cpu_user_ns = last->cpu_user_ns,
+					     .cpu_system_ns = last->cpu_system_ns,
+					     .storage_read_bytes = last->storage_read_bytes,
+					     .storage_write_bytes = last->storage_write_bytes });
+}
+
 void agent_unmeter(struct agent *a, const struct container *c)
 {
 	if (!a->sampler || !*c->id)
 		return;
-	if (c->restart.enabled && c->known != CONTAINER_STOPPED) /* it may run again */
-		sampler_hold(a->sampler, c->id);
-	else
+	if (!c->restart.enabled || c->known == CONTAINER_STOPPED) {
 		sampler_remove(a->sampler, c->id);
+		return;
+	}
+	note_usage(a, c); /* it may run again */
+	sampler_hold(a->sampler, c->id);
 }
 
 /* ---- telemetry ---- */

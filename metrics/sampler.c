@@ -400,6 +400,7 @@ int sampler_add(struct sampler *s, const struct sampled_params *p, struct err *e
 	c->memory_limit_bytes = p->memory_limit_bytes;
 	c->counts_restarts = p->counts_restarts;
 	c->restarts = p->restarts;
+	c->past = p->past;
 	c->window = s->window;
 	c->id = strdup(p->id);
 	c->ring = calloc(c->window, sizeof(*c->ring));

@@ -16,6 +16,12 @@
 struct sampler;
 struct sampled; /* one container */
 
+/* What a container had used at the end of its earlier runs: the control group of each begins at 0. */
+struct sampled_past {
+	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t storage_read_bytes, storage_write_bytes;
+};
+
 struct sampled_params {
 	const char *id;         /* container id */
 	const char *memory_dir; /* directories of the container's cgroup; on v2 all the same */
@@ -27,12 +33,7 @@ struct sampled_params {
 	int64_t memory_limit_bytes; /* for people; 0: none */
 	bool counts_restarts;       /* it has a restart policy */
 	int restarts;               /* which of its runs this is: 0, 1, … */
-};
-
-/* What a container had used at the end of its earlier runs: the control group of each begins at 0. */
-struct sampled_past {
-	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
-	uint64_t storage_read_bytes, storage_write_bytes;
+	struct sampled_past past;   /* where nothing is known of the run before */
 };
 
 struct sample {

@@ -626,6 +626,13 @@ void engine_set_host_resources(struct engine *e, const struct host_resources *r)
 			engine_touch(e, e->tasks[i]);
 }
 
+void engine_note_usage(const struct container *c, const struct past_usage *past)
+{
+	c->run->container->past = *past;
+	c->run->save = true;
+	engine_touch(c->run->engine, c->task);
+}
+
 char *engine_log_path(const struct engine *e, const struct container *c)
 {
 	if (!*c->id || strcmp(c->log_driver ? c->log_driver : "json-file", "json-file") != 0)

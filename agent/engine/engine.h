@@ -71,6 +71,9 @@ struct host_resources {
 };
 void engine_set_host_resources(struct engine *e, const struct host_resources *r);
 
+/* What @c had used when its run ended: kept with it, for the statistics of the next run. */
+void engine_note_usage(const struct container *c, const struct past_usage *past);
+
 /*
  * Takes an ACS PayloadMessage's tasks (stops first), in one store transaction. A task that asks for
  * what this build cannot do is taken as STOPPED with a reason that names the field. Returns 0 when

@@ -159,6 +159,12 @@ struct secret {
 
 struct task;
 
+/* What counters of a control group said last. */
+struct past_usage {
+	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t storage_read_bytes, storage_write_bytes;
+};
+
 struct container {
 	/* definition */
 	struct task *task;             /* borrowed: the task frees its containers */
@@ -236,6 +242,7 @@ struct container {
 	pid_t pid;                                   /* of the container's init while it runs */
 	int restart_count; /* by its restart policy; also names the run, see container_run_dir() */
 	int64_t last_restart_ms; /* 0: never */
+	struct past_usage past;  /* of its runs before the present one */
 	bool restarting; /* the last restart is written down, but the run has not begun yet */
 	const struct depend *waits_for; /* borrowed from depends; what keeps it from starting */
 	int64_t waits_since_ms;

@@ -42,7 +42,8 @@ static const char *const migrations[] = {
 	"ALTER TABLE containers ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE containers ADD COLUMN last_restart_ms INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE containers ADD COLUMN restarting INTEGER NOT NULL DEFAULT 0;",
-	"ALTER TABLE containers ADD COLUMN endpoint_id TEXT NOT NULL DEFAULT '';", NULL
+	"ALTER TABLE containers ADD COLUMN endpoint_id TEXT NOT NULL DEFAULT '';",
+	"ALTER TABLE containers ADD COLUMN past_usage TEXT NOT NULL DEFAULT '';", NULL
 };
 
 /* Less than the first pages of a new log and its index take. */

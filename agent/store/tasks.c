@@ -2,7 +2,9 @@
 /* The definition of a task is kept as it came and decoded again; what changes stands in columns. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,9 +95,34 @@ int store_update_task(struct store *s, const struct task *t, struct err *err)
 		       t->stopped_ms, t->execution_credentials_id, t->role_credentials_id, t->arn);
 }
 
+enum { PAST_USAGE_MAX = 5 * 21 };
+
+/* Five numbers: the last of them are larger than the integers of SQLite may be. */
+static const char *past_usage_to_text(const struct container *c, char *buf)
+{
+	const struct past_usage *p = &c->past;
+
+	(void) snprintf(buf, PAST_USAGE_MAX,
+			"%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, p->cpu_total_ns,
+			p->cpu_user_ns, p->cpu_system_ns, p->storage_read_bytes,
+			p->storage_write_bytes);
+	return buf;
+}
+
+/* Anything else counts from zero: statistics are no reason to refuse a container. */
+static void past_usage_from_text(struct container *c, const char *text)
+{
+	struct past_usage p = {};
+
+	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+		   &p.cpu_total_ns, &p.cpu_user_ns, &p.cpu_system_ns, &p.storage_read_bytes,
+		   &p.storage_write_bytes) == 5)
+		c->past = p;
+}
+
 int store_update_container(struct store *s, const struct container *c, struct err *err)
 {
-	char address[INET_ADDRSTRLEN] = "";
+	char address[INET_ADDRSTRLEN] = "", past[PAST_USAGE_MAX];
 	_cleanup_(freep) char *bindings = bindings_to_text(c);
 
 	if (!bindings)
@@ -108,21 +135,21 @@ int store_update_container(struct store *s, const struct container *c, struct er
 		" image_digest = ?, image_id = ?, digest_resolved = ?, address = ?,"
 		" bindings = ?, exit_code = CASE WHEN ? THEN ? END, error_name = ?,"
 		" error_message = ?, created_ms = ?, started_ms = ?, finished_ms = ?, pid = ?,"
-		" restart_count = ?, last_restart_ms = ?, restarting = ?"
+		" restart_count = ?, last_restart_ms = ?, restarting = ?, past_usage = ?"
 		" WHERE task_arn = ? AND position = ?",
 		"iiittt"
 		"itt"
 		"ii"
 		"tt"
 		"iiii"
-		"iii"
+		"iiit"
 		"ti",
 		(int64_t) c->known, (int64_t) c->desired, (int64_t) c->sent, c->id, c->image_digest,
 		c->image_id, (int64_t) c->digest_resolved_by_agent, address, bindings,
 		(int64_t) c->has_exit_code, (int64_t) c->exit_code, c->error_name, c->error_message,
 		c->created_ms, c->started_ms, c->finished_ms, (int64_t) c->pid,
 		(int64_t) c->restart_count, c->last_restart_ms, (int64_t) c->restarting,
-		c->task->arn, (int64_t) (c - c->task->containers));
+		past_usage_to_text(c, past), c->task->arn, (int64_t) (c - c->task->containers));
 }
 
 int store_delete_task(struct store *s, const struct task *t, struct err *err)
@@ -271,6 +298,7 @@ static int load_container(sqlite3_stmt *row, void *userdata, struct err *err)
 	c->restart_count = (int) CLAMP(db_int(row, 19), 0, INT_MAX);
 	c->last_restart_ms = db_int(row, 20);
 	c->restarting = db_int(row, 21) != 0;
+	past_usage_from_text(c, db_text(row, 23));
 	if (*db_text(row, 22)) /* a row of an older version has none */
 		(void) snprintf(c->endpoint_id, sizeof(c->endpoint_id), "%s", db_text(row, 22));
 	if (strdup_to(&c->image_digest, db_text_or_null(row, 7)) < 0 ||
@@ -287,7 +315,7 @@ static int load_containers(struct store *s, struct task *t, struct err *err)
 			 "SELECT position, name, known, desired, sent, id, docker_name,"
 			 " image_digest, image_id, digest_resolved, address, bindings, exit_code,"
 			 " error_name, error_message, created_ms, started_ms, finished_ms, pid,"
-			 " restart_count, last_restart_ms, restarting, endpoint_id"
+			 " restart_count, last_restart_ms, restarting, endpoint_id, past_usage"
 			 " FROM containers WHERE task_arn = ? ORDER BY position",
 			 "t", t->arn);
 

@@ -14,7 +14,8 @@ ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/tes
 	tests/integration/engine/test-runtime tests/integration/engine/test-stops
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
-tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c $(ENGINE_WORLD)
+tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c agent/metering.c \
+	$(ENGINE_WORLD)
 tests_integration_engine_test_depends_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_inputs_SOURCES = tests/integration/engine/test-inputs.c $(ENGINE_WORLD) $(AWS_FAKE)
 tests_integration_engine_test_inputs_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread

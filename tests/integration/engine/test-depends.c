@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/fs.h"
@@ -367,6 +368,67 @@ static void a_container_is_restarted_in_its_place(void **state _unused_)
 	assert_int_equal(count_reports(ARN("restart"), "STOPPED"), 1);
 }
 
+/* ---- statistics of restarts ---- */
+
+static struct agent metered;
+
+static void meter(void *userdata _unused_, const struct container *c)
+{
+	agent_meter(&metered, c);
+}
+
+static void unmeter(void *userdata _unused_, const struct container *c)
+{
+	agent_unmeter(&metered, c);
+}
+
+static void begin_metering(void)
+{
+	world.on_running = meter;
+	world.on_stopped = unmeter;
+	metered = (struct agent){ .config = &world.config, .loop = world.loop };
+	assert_int_equal(agent_start_metering(&metered, NULL), 0);
+	world_end_agent();
+	world_start_agent();
+}
+
+static const struct sampled *sampled(const char *arn)
+{
+	return sampler_find(metered.sampler, container(arn, 0)->id);
+}
+
+/* The control group of the next run begins at zero; what was used before is not forgotten. */
+static void statistics_count_all_runs(void **state _unused_)
+{
+	uint64_t used;
+
+	begin_metering();
+	run(ARN("counts"),
+	    (const char *[]){ "\"name\":\"job\",\"essential\":true," POLICY("42") "," SHELL(
+				      "trap 'exit 0' TERM; i=0; while [ $i -lt 50000 ]; do "
+				      "i=$((i+1)); done; " SAY("burnt") "sleep 1000 & wait"),
+			      NULL });
+	assert_non_null(world_wait(ARN("counts"), "RUNNING", PATIENCE_MS));
+	wait_until_said("burnt\n");
+	sampler_tick(metered.sampler, clock_mono_ns());
+	used = sampled_last(sampled(ARN("counts")))->cpu_total_ns;
+	assert_true(used > 0);
+	assert_int_equal(kill(container(ARN("counts"), 0)->pid, SIGKILL), 0);
+	wait_until_restarted(ARN("counts"), 1);
+	assert_true(sampled_past(sampled(ARN("counts")))->cpu_total_ns >= used);
+	assert_true(sampled_last(sampled(ARN("counts")))->cpu_total_ns >= used);
+	assert_int_equal(sampled_restarts(sampled(ARN("counts"))), 1);
+
+	agent_stop_metering(&metered);
+	begin_metering(); /* another agent finds it running */
+	assert_non_null(sampled(ARN("counts")));
+	assert_true(sampled_past(sampled(ARN("counts")))->cpu_total_ns >= used);
+	assert_true(sampled_last(sampled(ARN("counts")))->cpu_total_ns >= used);
+	assert_true(world_stop_all());
+	agent_stop_metering(&metered);
+	world.on_running = world.on_stopped = NULL;
+}
+
 /* What it has from others is there in the next run, too: a volume, the namespaces of its task. */
 static void its_volumes_and_namespaces_stay(void **state _unused_)
 {
@@ -607,6 +669,7 @@ int main(void)
 		TEST(its_address_and_ports_stay),
 		TEST(an_end_without_an_agent_is_made_up_for),
 		TEST(a_restart_that_was_written_down_is_made_once),
+		TEST(statistics_count_all_runs),
 		TEST(a_restart_nobody_wants_any_more_is_not_made),
 		TEST(a_restart_that_fails_leaves_the_end_as_it_was),
 		TEST(a_stop_ends_the_restarts),

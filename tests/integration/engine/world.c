@@ -247,6 +247,8 @@ static int start_agent(struct err *ret)
 	ep.roles = world.roles;
 	ep.callbacks.on_outbox = on_outbox;
 	ep.callbacks.on_event = on_event;
+	ep.callbacks.on_container_running = world.on_running;
+	ep.callbacks.on_container_stopped = world.on_stopped;
 	must(engine_new(&ep, &world.engine, &err), &err, "engine");
 	if (world.resources.cpu > 0)
 		engine_set_host_resources(world.engine, &world.resources);

@@ -27,6 +27,8 @@ struct world {
 	bool undelivered;                  /* an entry could not be taken out of the outbox */
 	json_t *events;                    /* what the engine told, in order */
 	json_t *reports;                   /* what went into the outbox, in order */
+	void (*on_running)(void *userdata, const struct container *c); /* NULL: nobody asks */
+	void (*on_stopped)(void *userdata, const struct container *c);
 	void (*deliver)(const char *body); /* takes the reports instead; NULL: nobody does */
 };
 

@@ -286,6 +286,26 @@ static void runs_add_up(void **state _unused_)
 	assert_int_equal(restart_count(sampler_find(s, "again")), 0);
 }
 
+static void an_agent_that_came_later_goes_on(void **state _unused_)
+{
+	_cleanup_(sampler_freep) struct sampler *s = sampler(80, 1);
+	struct sampled_params p = { .id = "later",
+				    .memory_dir = dir,
+				    .cgroup_v2 = true,
+				    .counts_restarts = true,
+				    .restarts = 4,
+				    .past = { .cpu_total_ns = 1000, .cpu_user_ns = 600 } };
+
+	put("memory.current", "1048576\n");
+	put("cpu.stat", "usage_usec 2\nuser_usec 1\n");
+	assert_int_equal(sampler_add(s, &p, NULL), 0);
+	sampler_tick(s, 0);
+	sampler_tick(s, NSEC_PER_SEC);
+	assert_int_equal(sampled_last(sampler_find(s, "later"))->cpu_total_ns, 3000);
+	assert_int_equal(sampled_last(sampler_find(s, "later"))->cpu_user_ns, 1600);
+	assert_int_equal(restart_count(sampler_find(s, "later")), 0);
+}
+
 static void without_a_policy_nothing_is_carried_on(void **state _unused_)
 {
 	_cleanup_(sampler_freep) struct sampler *s = sampler(80, 1);
@@ -352,6 +372,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_read_is_counted),
 		cmocka_unit_test(sets_need_two_samples_and_skip_what_was_sent),
 		cmocka_unit_test(runs_add_up),
+		cmocka_unit_test(an_agent_that_came_later_goes_on),
 		cmocka_unit_test(without_a_policy_nothing_is_carried_on),
 		cmocka_unit_test(counters_beyond_63_bits_go_into_the_overflow_members),
 	};

@@ -97,6 +97,7 @@ static void a_task_comes_back_as_it_was(void **state)
 	c->n_bindings = 1;
 	c->has_exit_code = true;
 	c->restart_count = 3;
+	c->past = (struct past_usage){ UINT64_MAX, 2, 3, 4, UINT64_MAX };
 	c->last_restart_ms = 1746802000123;
 	c->restarting = true;
 	c->exit_code = 137;
@@ -139,6 +140,9 @@ static void a_task_comes_back_as_it_was(void **state)
 	assert_int_equal(c->bindings[0].range, 7);
 	assert_true(c->has_exit_code);
 	assert_int_equal(c->restart_count, 3);
+	assert_true(c->past.cpu_total_ns == UINT64_MAX && c->past.cpu_user_ns == 2);
+	assert_true(c->past.cpu_system_ns == 3 && c->past.storage_read_bytes == 4);
+	assert_true(c->past.storage_write_bytes == UINT64_MAX);
 	assert_int_equal(c->last_restart_ms, 1746802000123);
 	assert_true(c->restarting);
 	assert_int_equal(c->exit_code, 137);
