@@ -472,7 +472,6 @@ static void seccomp(void)
 		"print('linux',c(135,ctypes.c_ulong(0xffffffff)),'clone3',c(435,0,0),'new',c(600))"
 		"\n";
 	static const struct spec_mount usr = { "/usr", "/usr", "bind", "rbind,ro" };
-	_cleanup_(boxp) struct box b;
 	_cleanup_(freep) char *text = NULL;
 	struct shim_event e = {};
 
@@ -484,6 +483,9 @@ static void seccomp(void)
 		skipped("refused calls", "needs python3");
 		return;
 	}
+
+	_cleanup_(boxp) struct box b;
+
 	box_init(&b, NULL);
 	b.args[0] = (char *) "/usr/bin/python3";
 	b.args[1] = (char *) "-c";
