@@ -40,14 +40,18 @@ static bool has_ended(const struct task *t)
 	return true;
 }
 
-/* Its role's credentials end with the task's last container, those of its execution role with it. */
 static void on_container_stopped(void *userdata, const struct container *c)
 {
-	struct agent *a = userdata;
+	agent_unmeter(userdata, c);
+}
 
-	agent_unmeter(a, c);
-	if (c->task->role_credentials_id && has_ended(c->task))
-		role_store_remove(a->roles, c->task->role_credentials_id);
+/* Its role's credentials end with the task, those of its execution role when it is removed. */
+static void drop_role_at_the_end(struct agent *a, const json_t *event)
+{
+	const struct task *t = engine_find_task(a->engine, json_get_string(event, "task", ""));
+
+	if (t && t->known == TASK_STOPPED && t->role_credentials_id)
+		role_store_remove(a->roles, t->role_credentials_id);
 }
 
 /* Also of a container that never ran. */
@@ -77,7 +81,9 @@ static void on_event(void *userdata, const json_t *event)
 	/* One that is restarted exits and does not stop. */
 	if (strcmp(type, "container-stopped") == 0 || strcmp(type, "container-exited") == 0)
 		count_end(a, event);
-	if (strcmp(json_get_string(event, "type", ""), "container-limits-differ") == 0)
+	if (strcmp(type, "task-status") == 0)
+		drop_role_at_the_end(a, event);
+	if (strcmp(type, "container-limits-differ") == 0)
 		a->counters.limits_differ++;
 	if (strcmp(type, "packet-filter-restored") == 0)
 		a->counters.filter_restored++;

@@ -138,13 +138,17 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	register_script apphost 'sleep 600' && register_role apphost "$ROLE" host
 	arn=$(run_task apphost)
 	until_status "$arn" RUNNING 60
-	has_credentials "$arn" "$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)"
+	uri=$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
+	has_credentials "$arn" "$uri"
+	[ "$(curl -sS -o /dev/null -w '%{http_code}' "http://169.254.170.2$uri")" = 200 ] # its network is the host's
 	id=$(variable "$arn" ECS_CONTAINER_METADATA_URI_V4) && id=${id##*/}
 	conforms "$arn" "/v4/$id" container_v4
 	jq -e '.Networks == [{NetworkMode: "host", IPv4Addresses: [""]}]' <<<"$body"
 	conforms "$arn" "/v4/$id/stats" stats_v4
 	jq -e 'has("networks") | not' <<<"$body"
 	stop_task "$arn"
+	until_status "$arn" STOPPED 60
+	curl -sS "http://169.254.170.2$uri" | jq -e '.code == "InvalidIdInRequest"'
 }
 
 @test "a container sees itself and its task in every version, by the schemas" {
