@@ -397,6 +397,15 @@ static const struct sampled *sampled(const char *arn)
 	return sampler_find(metered.sampler, container(arn, 0)->id);
 }
 
+static void wait_until_sampled(const char *arn)
+{
+	int64_t end = clock_mono_ms() + PATIENCE_MS;
+
+	while (!sampled(arn) && clock_mono_ms() < end)
+		world_turn(10);
+	assert_non_null(sampled(arn));
+}
+
 /* The control group of the next run begins at zero; what was used before is not forgotten. */
 static void statistics_count_all_runs(void **state _unused_)
 {
@@ -415,13 +424,14 @@ static void statistics_count_all_runs(void **state _unused_)
 	assert_true(used > 0);
 	assert_int_equal(kill(container(ARN("counts"), 0)->pid, SIGKILL), 0);
 	wait_until_restarted(ARN("counts"), 1);
+	wait_until_sampled(ARN("counts"));
 	assert_true(sampled_past(sampled(ARN("counts")))->cpu_total_ns >= used);
 	assert_true(sampled_last(sampled(ARN("counts")))->cpu_total_ns >= used);
 	assert_int_equal(sampled_restarts(sampled(ARN("counts"))), 1);
 
 	agent_stop_metering(&metered);
-	begin_metering(); /* another agent finds it running */
-	assert_non_null(sampled(ARN("counts")));
+	begin_metering(); /* another agent finds it running, once its shim has said so */
+	wait_until_sampled(ARN("counts"));
 	assert_true(sampled_past(sampled(ARN("counts")))->cpu_total_ns >= used);
 	assert_true(sampled_last(sampled(ARN("counts")))->cpu_total_ns >= used);
 	assert_true(world_stop_all());
