@@ -68,5 +68,5 @@ EOF
 		"export LAB_SLOW=${LAB_SLOW:-6} ${ENGINE_TEST_ONLY:+ENGINE_TEST_ONLY='$ENGINE_TEST_ONLY'} \
 			${CRASH_POINT:+CRASH_POINT=$CRASH_POINT}; sh ./run" && status=0 || status=$?
 	echo "$status" >"$payload/status"
-} | sed -un 's/\r//g; /^TAP version/,/^1\.\./p' # without what the machine says of itself
+} | sed -un 's/\r//g; s/^.*\(TAP version\)/\1/; /^TAP version/,/^1\.\./p' # without what the machine says of itself
 exit "$(cat "$payload/status")"
