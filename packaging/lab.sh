@@ -200,11 +200,15 @@ lab_cgroup() {
 
 # Removes what an agent made in the kernel and left for its containers: lab_forget_agent BRIDGE CGROUP
 lab_forget_agent() {
-	local bridge=$1 cgroup mount
+	local bridge=$1 cgroup mount table
 	cgroup=$(lab_cgroup "$2")
 	[ "$cgroup" = "$2" ] || systemctl stop "${2#/}-tasks.service" 2>/dev/null || true
 	ip link show dev "$bridge" >/dev/null 2>&1 && ip link delete dev "$bridge"
-	nft list table inet ecs >/dev/null 2>&1 && nft delete table inet ecs
+	for table in "inet ecs" "bridge ecs"; do
+		# shellcheck disable=SC2086 # two words
+		nft list table $table >/dev/null 2>&1 && nft delete table $table
+	done
+	ip route flush to 169.254.170.2 dev lo proto static
 	grep -F " $LAB_DIR/" /proc/self/mountinfo | cut -d' ' -f5 | sort -r | while read -r mount; do
 		umount -l "$mount"
 	done

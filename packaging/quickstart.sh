@@ -145,6 +145,7 @@ Everything is still running. In another shell:
   $LAB_BUILD/ecsctl --socket $LAB_DIR/agent/run/agent.sock ps
 To end it: stop the tasks with 'aws ecs stop-task', then
   kill $(cat "$LAB_DIR/agent.pid") $(cat "$LAB_DIR/controlplane.pid") $(cat "$LAB_DIR/registry.pid")
-  ip link delete $bridge; nft delete table inet ecs; rm -rf $LAB_DIR
+  ip link delete $bridge; nft delete table inet ecs; nft delete table bridge ecs
+  ip route flush to 169.254.170.2 dev lo; rm -rf $LAB_DIR
 TEXT
 fi

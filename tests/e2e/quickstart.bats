@@ -16,5 +16,7 @@ setup() { load helper; }
 	rmdir "$TMPDIR" # it is empty
 	run ! ip link show ecsqs0
 	run ! nft list table inet ecs
+	run ! nft list table bridge ecs
+	[ -z "$(ip route show table all | grep 169.254)" ]
 	[ -z "$(find /sys/fs/cgroup -name 'ecs-quickstart*')" ]
 }
