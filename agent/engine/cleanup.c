@@ -106,7 +106,7 @@ int cleanup_discard_dir(struct engine *e, const char *dir)
 		return 0;
 	to = path_join("%s/%s", e->trash, random_hex(name, 16));
 	if (!to || fs_mkdir_p(e->trash, 0700, &err) < 0 || rename(dir, to) < 0) {
-		int k = err.code ? err.code : -errno;
+		int k = err.code ? -err.code : to ? -errno : -ENOMEM;
 
 		log_warn("Failed to discard '%s': %s", dir,
 			 err.code ? err_text(&err) : strerrordesc_np(errno));
