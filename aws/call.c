@@ -20,7 +20,6 @@ enum {
 	RETRY_COST = 5,
 	RETRY_COST_TIMEOUT = 10,
 	RETRY_DELAY_MAX_MS = 20000,
-	SKEW_MIN_MS = 4 * 60 * 1000, /* below this the clock is not to blame */
 };
 
 #define CONTENT_TYPE "application/x-amz-json-1.1"
@@ -31,8 +30,7 @@ struct aws_client {
 	char *service, *target_prefix, *region, *endpoint, *user_agent; /* owned */
 	int64_t connect_timeout_ms, timeout_ms, retry_base_ms;
 	int max_attempts;
-	int tokens;      /* of the retry bucket */
-	int64_t skew_ms; /* the service's clock minus ours */
+	int tokens; /* of the retry bucket */
 	struct aws_call *calls;
 };
 
@@ -216,16 +214,13 @@ static bool mend(struct aws_call *call, const struct http_response *r, const cha
 					     "UnrecognizedClientException",
 					     "MissingAuthenticationTokenException",
 					     "MissingAuthenticationToken" };
-	int64_t skew = r->date_ms ? r->date_ms - clock_real_ms() : 0;
 
 	if (call->refreshed)
 		return false;
 	call->refreshed = true;
 	for (size_t i = 0; i < ARRAY_SIZE(skewed); i++) {
-		if (strcmp(name, skewed[i]) != 0 || llabs(skew) < SKEW_MIN_MS)
-			continue;
-		call->client->skew_ms = skew;
-		return true;
+		if (strcmp(name, skewed[i]) == 0 && http_learn_time(call->client->http, r->date_ms))
+			return true;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(stale); i++) {
 		if (strcmp(name, stale[i]) != 0 || !call->client->credentials)
@@ -266,6 +261,7 @@ static void on_failure(struct aws_call *call, const struct http_response *resp,
 	if (resp->status)
 		aws_error_decode(resp->error_type, resp->body, resp->body_len, &e);
 	r.error = e.name;
+	r.request_id = resp->request_id;
 	r.message = resp->status ? (e.message ? e.message : "") : err_text(http_err);
 	r.retriable = aws_error_retriable(resp->status, e.name) && http_err->code != EFBIG;
 	call->attempt++;
@@ -306,7 +302,7 @@ static int sign(struct aws_call *call, const struct aws_keys *keys, char ***line
 {
 	struct aws_client *c = call->client;
 	_cleanup_(buf_done) struct buf target = {}, auth = {}, host = {};
-	int64_t now = clock_real_ms() + c->skew_ms;
+	int64_t now = http_now_ms(c->http);
 	char date[SIGV4_DATE_MAX];
 	const char *h = strstr(c->endpoint, "://");
 

@@ -59,6 +59,7 @@ struct aws_result {
 	const json_t *body; /* of a 2xx answer; borrowed */
 	const char *error;  /* "InvalidParameterException"; "" on success or when nobody answered */
 	const char *message;
+	const char *request_id; /* of an answer that is an error; NULL or "": it had none */
 	bool retriable; /* throttled, 5xx or no answer: another call may do */
 };
 

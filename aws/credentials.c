@@ -28,6 +28,7 @@ enum {
 	REFRESH_JITTER_MS = 5 * 60 * 1000,
 	ROLE_NAME_MAX = 256,
 	NONE_FOR_MS = 60 * 1000,
+	JUST_FETCHED_MS = 5 * 60 * 1000,
 };
 
 enum source { SOURCE_SHARED, SOURCE_IMDS, SOURCE_END };
@@ -46,6 +47,7 @@ struct aws_credentials {
 	bool is_static;
 	bool none; /* every source was asked and has none: go unsigned, look again now and then */
 	int64_t none_since_ms;       /* monotonic */
+	int64_t fetched_ms;          /* monotonic; of the keys, 0: not from the metadata service */
 	char *shared_file, *profile; /* owned */
 	struct imds *imds;
 	enum source order[3];
@@ -113,9 +115,14 @@ struct aws_credentials *aws_credentials_free(struct aws_credentials *c)
 	return NULL;
 }
 
+/*
+ * What the metadata service has given just now is good whatever our clock says to its end: it may be the
+ * clock that is wrong, and the service judges by its own.
+ */
 static bool fresh(const struct aws_credentials *c)
 {
-	return c->have && (c->keys.expires_ms == 0 || clock_real_ms() < c->keys.expires_ms);
+	return c->have && (c->keys.expires_ms == 0 || clock_real_ms() < c->keys.expires_ms ||
+			   (c->fetched_ms && clock_mono_ms() - c->fetched_ms < JUST_FETCHED_MS));
 }
 
 static int on_refresh(sd_event_source *s, uint64_t usec, void *userdata)
@@ -171,6 +178,7 @@ static void take(struct aws_credentials *c, struct aws_keys *keys, bool refresh)
 	c->keys = *keys;
 	*keys = (struct aws_keys){};
 	c->have = true;
+	c->fetched_ms = refresh ? clock_mono_ms() : 0;
 	err_done(&c->trouble);
 	if (refresh && c->keys.expires_ms)
 		arm_refresh(c, MAX(aws_keys_refresh_in_ms(clock_real_ms(), c->keys.expires_ms,
@@ -310,6 +318,13 @@ int aws_credentials_get(struct aws_credentials *c, aws_credentials_fn fn, void *
 const struct aws_keys *aws_credentials_current(const struct aws_credentials *c)
 {
 	return fresh(c) ? &c->keys : NULL;
+}
+
+const char *aws_credentials_source(const struct aws_credentials *c)
+{
+	if (!c->have)
+		return "";
+	return c->is_static ? "settings" : c->fetched_ms ? "instance role" : "shared file";
 }
 
 void aws_credentials_invalidate(struct aws_credentials *c)

@@ -80,6 +80,8 @@ struct aws_credentials_request *aws_credentials_cancel(struct aws_credentials_re
 
 /* The keys as they are now, or NULL: not fetched yet, or none at all. */
 const struct aws_keys *aws_credentials_current(const struct aws_credentials *c);
+/* Where those are from, for people: "settings", "instance role", "shared file"; "" without any. */
+const char *aws_credentials_source(const struct aws_credentials *c);
 
 /* Forgets fetched keys: the next get asks the source again. */
 void aws_credentials_invalidate(struct aws_credentials *c);

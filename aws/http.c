@@ -12,6 +12,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/macro.h"
 #include "common/strv.h"
 
@@ -19,7 +20,11 @@
 #define NO_PROXY_ALWAYS "localhost,127.0.0.0/8,::1"
 #define NO_PROXY_DEFAULT "169.254.169.254,169.254.170.2"
 
-enum { KEEP_CONNECTIONS = 8, CURL_BUFFER_BYTES = 16 * 1024 };
+enum {
+	KEEP_CONNECTIONS = 8,
+	CURL_BUFFER_BYTES = 16 * 1024,
+	SKEW_MIN_MS = 4 * 60 * 1000, /* below this the clock is not to blame */
+};
 
 struct http_client {
 	sd_event *event;
@@ -28,6 +33,7 @@ struct http_client {
 	struct http_request *requests; /* list */
 	char *https_proxy, *http_proxy, *no_proxy, *ca_dir, *ca_file, *user_agent;
 	bool insecure;
+	int64_t skew_ms; /* the services' clock minus ours */
 };
 
 struct http_request {
@@ -64,6 +70,27 @@ static struct http_request *request_free(struct http_request *r)
 }
 
 DEFINE_CLEANUP(struct http_request *, request_free)
+
+int64_t http_now_ms(const struct http_client *c)
+{
+	return clock_real_ms() + c->skew_ms;
+}
+
+bool http_learn_time(struct http_client *c, int64_t date_ms)
+{
+	int64_t skew = date_ms - clock_real_ms();
+
+	if (date_ms <= 0 || llabs(date_ms - http_now_ms(c)) < SKEW_MIN_MS)
+		return false;
+	/* The clock may have been set since: then nothing is to be added any more. */
+	c->skew_ms = llabs(skew) < SKEW_MIN_MS ? 0 : skew;
+	if (c->skew_ms)
+		log_warn("The clock of this host is %lld s %s the service's, signing with that",
+			 (long long) llabs(skew) / 1000, skew > 0 ? "behind" : "ahead of");
+	else
+		log_info("The clock of this host is right again, signing with it");
+	return true;
+}
 
 int http_curl_errno(CURLcode code)
 {

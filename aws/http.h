@@ -38,6 +38,17 @@ DEFINE_CLEANUP(struct http_client *, http_client_free)
 
 sd_event *http_client_event(struct http_client *c);
 
+/*
+ * What the services take for the time, which a host's clock may be far from after a boot: the wall clock
+ * and what http_learn_time() added. What is to be signed is signed with this.
+ */
+int64_t http_now_ms(const struct http_client *c);
+/*
+ * An answer that refused a signature was of @date_ms (0: it did not say). True when that is over four
+ * minutes from http_now_ms(), which follows it from now on: the same request may then be sent again.
+ */
+bool http_learn_time(struct http_client *c, int64_t date_ms);
+
 enum {
 	HTTP_RESPONSE_MAX = 8 * 1024 * 1024, /* default cap of a response body, bytes */
 	HTTP_HEADER_VALUE_MAX = 4096,

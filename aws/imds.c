@@ -30,6 +30,7 @@ struct imds {
 	char *token;             /* owned, secret */
 	int64_t token_until_ms;  /* monotonic */
 	int64_t absent_until_ms; /* monotonic; nobody answered */
+	bool expected;           /* this host has one, for certain */
 	bool seen;               /* somebody did, once */
 	struct imds_request *requests;
 	struct identity_fetch *fetches;
@@ -76,18 +77,38 @@ struct imds_request *imds_cancel(struct imds_request *r)
 
 DEFINE_CLEANUP(struct imds_request *, imds_cancel)
 
+int imds_set_endpoint(struct imds *i, const char *endpoint, struct err *err)
+{
+	_cleanup_(freep) char *e =
+		strdup(endpoint && *endpoint ? endpoint : IMDS_DEFAULT_ENDPOINT);
+
+	if (!e)
+		return err_set(err, ENOMEM, "allocate imds");
+	for (size_t n = strlen(e); n > 0 && e[n - 1] == '/'; n--)
+		e[n - 1] = '\0';
+	if (i->endpoint && strcmp(i->endpoint, e) == 0)
+		return 0;
+	wipe(&i->token);
+	i->absent_until_ms = 0;
+	i->seen = false;
+	free(i->endpoint);
+	i->endpoint = TAKE_PTR(e);
+	return 0;
+}
+
 int imds_new(const struct imds_params *p, struct imds **ret, struct err *err)
 {
 	_cleanup_(imds_freep) struct imds *i = calloc(1, sizeof(*i));
-	size_t n;
 
-	if (!i || strdup_to(&i->endpoint,
-			    p->endpoint && *p->endpoint ? p->endpoint : IMDS_DEFAULT_ENDPOINT) < 0)
+	if (!i)
 		return err_set(err, ENOMEM, "allocate imds");
-	for (n = strlen(i->endpoint); n > 0 && i->endpoint[n - 1] == '/'; n--)
-		i->endpoint[n - 1] = '\0';
+	if (imds_set_endpoint(i, p->endpoint, err) < 0)
+		return -ENOMEM;
 	i->http = p->http;
-	i->connect_timeout_ms = p->connect_timeout_ms ? p->connect_timeout_ms : 1000;
+	i->expected = p->expected;
+	i->connect_timeout_ms = p->connect_timeout_ms ? p->connect_timeout_ms
+				: p->expected         ? TIMEOUT_MS
+						      : 1000;
 	i->max_tries = p->max_tries ? p->max_tries : 5;
 	i->retry_ms = p->retry_ms ? p->retry_ms : 1000;
 	*ret = TAKE_PTR(i);
@@ -207,13 +228,13 @@ static void on_token(void *userdata, const struct http_response *resp, const str
 		(void) err_set(&err, ENOMEM, "token");
 	} else if (resp->status) {
 		(void) err_set(&err, EREMOTEIO, "token: HTTP %d", resp->status);
-	} else if (nobody_there(http_err) && !i->seen) {
+	} else if (nobody_there(http_err) && !i->seen && !i->expected) {
 		i->absent_until_ms = clock_mono_ms() + ABSENT_FOR_MS;
 		(void) err_set(&err, EHOSTUNREACH, "%s", err_text(http_err));
 	} else {
 		(void) err_set(&err, http_err->code, "token: %s", err_text(http_err));
 	}
-	failed(r, &err, err.code == EHOSTUNREACH && !i->seen);
+	failed(r, &err, err.code == EHOSTUNREACH && !i->seen && !i->expected);
 }
 
 static int fetch_token(struct imds_request *r, struct err *err)
@@ -230,7 +251,8 @@ static int fetch_token(struct imds_request *r, struct err *err)
 		.headers = headers,
 		.body = "",
 		.connect_timeout_ms = r->imds->connect_timeout_ms,
-		.timeout_ms = r->imds->seen ? TIMEOUT_MS : r->imds->connect_timeout_ms,
+		.timeout_ms = r->imds->seen || r->imds->expected ? TIMEOUT_MS
+								 : r->imds->connect_timeout_ms,
 		.max_response_bytes = TOKEN_MAX,
 		.no_proxy = true,
 	};

@@ -3,7 +3,8 @@
  * imds - the EC2 instance metadata service, version 2 (session token, then paths).
  * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
  * Loop thread only. The token (21600 s) is fetched with the first path and again when refused. A
- * host without the service costs one second once; after that it counts as absent for a minute.
+ * host without the service costs one second once; after that it counts as absent for a minute. Where the
+ * service is known to be there, it is given more time, and is never taken for absent.
  */
 #pragma once
 
@@ -19,11 +20,13 @@ struct imds;
 struct imds_request;
 
 #define IMDS_DEFAULT_ENDPOINT "http://169.254.169.254"
+#define IMDS_IPV6_ENDPOINT "http://[fd00:ec2::254]"
 
 struct imds_params {
-	struct http_client *http;   /* borrowed; never through a proxy */
-	const char *endpoint;       /* NULL or "": IMDS_DEFAULT_ENDPOINT */
-	int64_t connect_timeout_ms; /* 0: 1 s */
+	struct http_client *http; /* borrowed; never through a proxy */
+	const char *endpoint;     /* NULL or "": IMDS_DEFAULT_ENDPOINT */
+	bool expected;            /* on an EC2 instance: who does not answer is late, not absent */
+	int64_t connect_timeout_ms; /* 0: 1 s; 5 s where it is expected */
 	int max_tries;              /* 0: 5, 1 s apart and growing */
 	int64_t retry_ms;           /* first delay; 0: 1 s (tests) */
 };
@@ -31,6 +34,12 @@ struct imds_params {
 int imds_new(const struct imds_params *p, struct imds **ret, struct err *err);
 struct imds *imds_free(struct imds *i);
 DEFINE_CLEANUP(struct imds *, imds_free)
+
+/*
+ * Where requests go from now on; NULL or "": IMDS_DEFAULT_ENDPOINT. Of another place nothing is known: neither
+ * its token nor that nobody answers there. The same place again changes nothing.
+ */
+int imds_set_endpoint(struct imds *i, const char *endpoint, struct err *err);
 
 /*
  * @data is borrowed for the call, NULL when it failed. @err codes: ENOENT the service says 404,

@@ -55,8 +55,8 @@ static bool is_label(const char *bucket)
 char *s3_url(const struct s3_params *p)
 {
 	bool own = p->endpoint && *p->endpoint, label = !own && is_label(p->bucket);
-	_cleanup_(freep) char *base =
-		aws_endpoint("s3", p->region, false, own ? p->endpoint : NULL);
+	_cleanup_(freep) char *base = aws_endpoint(p->dual_stack ? "s3.dualstack" : "s3", p->region,
+						   false, own ? p->endpoint : NULL);
 	struct buf b = {};
 
 	if (!base)
@@ -162,7 +162,7 @@ static int sign(struct s3_request *r, const struct aws_keys *keys, char ***lines
 	const char *host = strstr(r->url, "://") + 3, *path = host + strcspn(host, "/");
 	_cleanup_(freep) char *name = strndup(host, (size_t) (path - host));
 	_cleanup_(buf_done) struct buf auth = {};
-	int64_t now = clock_real_ms();
+	int64_t now = http_now_ms(r->http);
 	char date[SIGV4_DATE_MAX];
 	struct sigv4_header headers[] = {
 		{ "host", name },

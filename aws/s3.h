@@ -24,6 +24,7 @@ struct s3_params {
 	const char *region; /* to sign for, and whose endpoint is asked */
 	/* NULL: the region's, with the bucket in its name where that can be; else path style */
 	const char *endpoint;
+	bool dual_stack;    /* asks the region's endpoint of both families */
 	size_t max_bytes;   /* of the object; 0: the http client's bound */
 	int64_t timeout_ms; /* of one attempt; 0: 30 s */
 };

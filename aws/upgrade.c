@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer to a WebSocket upgrade: bytes of a peer that is not yet trusted. */
 #include <ctype.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -101,6 +102,21 @@ static int64_t content_length(const char *head, size_t len)
 		r = r * 10 + (v[i] - '0');
 	}
 	return r;
+}
+
+int64_t ws_upgrade_date_ms(const char *head, size_t len)
+{
+	char text[64];
+	const char *v;
+	time_t t;
+	size_t n;
+
+	if (!find_header(head, len, "date", &v, &n) || n == 0 || n >= sizeof(text))
+		return 0;
+	memcpy(text, v, n);
+	text[n] = '\0';
+	t = curl_getdate(text, NULL);
+	return t > 0 ? (int64_t) t * 1000 : 0;
 }
 
 static int check_accept(const char *head, size_t len, const char *key, struct err *err)

@@ -14,6 +14,7 @@ enum ws_state { WS_CONNECTING, WS_UPGRADING, WS_OPEN, WS_CLOSING, WS_DONE };
 
 struct ws {
 	sd_event *event;
+	struct http_client *http; /* borrowed */
 	struct http_request *transfer;
 	CURL *easy; /* borrowed from the transfer */
 	sd_event_source *io, *timer;

@@ -134,10 +134,13 @@ static bool refused(struct ws *w, int status, size_t head_len, int64_t content_l
 {
 	_cleanup_(err_done) struct err err = {};
 	size_t have = w->in.len - head_len;
+	int64_t date_ms = ws_upgrade_date_ms(w->in.data, head_len);
 
 	if (!end && have < WS_UPGRADE_BODY_MAX &&
 	    (content_length < 0 || have < (size_t) content_length))
 		return false;
+	if (status == 400 || status == 401 || status == 403)
+		(void) http_learn_time(w->http, date_ms); /* for the next attempt */
 	(void) err_set(&err, EREMOTEIO, "the upgrade was refused: HTTP %d", status);
 	ws_finish(w, 0, w->in.data + head_len, &err);
 	return true;
@@ -283,8 +286,8 @@ static int build_request(struct ws *w, const char *url, const struct ws_params *
 			  *target == '/' ? "" : "/", target, w->key);
 	if (p->user_agent)
 		(void) buf_printf(&w->out, "User-Agent: %s\r\n", p->user_agent);
-	if (sigv4_sign_url("GET", url, NULL, 0, p->region, p->service, clock_real_ms(), p->keys,
-			   &w->out, err) < 0)
+	if (sigv4_sign_url("GET", url, NULL, 0, p->region, p->service, http_now_ms(p->http),
+			   p->keys, &w->out, err) < 0)
 		return err_wrap(err, "upgrade request");
 	(void) buf_puts(&w->out, "\r\n");
 	return w->out.failed ? err_set(err, ENOMEM, "upgrade request") : 0;
@@ -345,6 +348,7 @@ int ws_connect(const struct ws_params *p, const struct ws_handlers *handlers, vo
 	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
 		return err_set(err, EINVAL, "WebSocket URL '%s' is not usable", p->url);
 	w->event = sd_event_ref(http_client_event(p->http));
+	w->http = p->http;
 	w->handlers = *handlers;
 	w->userdata = userdata;
 	w->max_message_bytes = p->max_message_bytes ? p->max_message_bytes : WS_MESSAGE_MAX;

@@ -86,5 +86,8 @@ void ws_leave(struct ws *w, int code, const char *reason);
 int ws_parse_upgrade(const char *data, size_t len, const char *key, size_t *ret_end,
 		     int64_t *ret_content_length, struct err *err);
 
+/* The Date of an answer, of whose head @len bytes are there; 0: none that can be read. */
+int64_t ws_upgrade_date_ms(const char *head, size_t len);
+
 /* Sec-WebSocket-Accept of a Sec-WebSocket-Key: 28 characters and a NUL. */
 char *ws_accept_key(const char *key, char accept[29]);

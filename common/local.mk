@@ -12,6 +12,7 @@ libcommon_a_SOURCES = \
 	common/json.c common/json.h \
 	common/log.c common/log.h \
 	common/macro.h \
+	common/rotate.c common/rotate.h \
 	common/spawn.c common/spawn.h \
 	common/strv.c common/strv.h
 COMMON_LIBS = libcommon.a $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS)

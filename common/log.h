@@ -2,7 +2,7 @@
 /*
  * log - one line per event, as logfmt or JSON, to stderr or stdout, a rotated file, or the journal.
  * Control bytes are escaped in every form. Messages are sentences with the object quoted; what the
- * line is about rides along as fields (the journal gets them upper-cased). One thread only.
+ * line is about rides along as fields. One thread only.
  */
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/rotate.h"
 
 enum log_level {
 	LOG_CRIT_,
@@ -23,8 +24,6 @@ enum log_level {
 };
 
 enum log_format { LOG_LOGFMT, LOG_JSON };
-
-enum log_rollover { LOG_ROLL_SIZE, LOG_ROLL_HOURLY, LOG_ROLL_NONE };
 
 struct log_params {
 	enum log_level
@@ -40,8 +39,9 @@ struct log_params {
 
 /* A field of a line: key=value. */
 struct log_field {
-	const char *key;
-	const char *value; /* NULL: the field is left out */
+	const char *key;     /* NULL: of the journal alone */
+	const char *value;   /* NULL: the field is left out */
+	const char *journal; /* its name there; NULL: the key, upper-cased */
 };
 
 /* (Re)opens the outputs. Before this, INFO and up go to stderr as logfmt. */

@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,12 +64,46 @@ static int add_attributes(posix_spawnattr_t *attr, bool new_session)
 	return k ? k : posix_spawnattr_setsigdefault(attr, &all);
 }
 
+#define PARENT "SPAWN_PARENT"
+
+/* The environment for the child: those of @env, and who its parent is. */
+static char **env_with_parent(char *const *env, char *parent)
+{
+	size_t n = 0;
+	char **ret;
+
+	while (env[n])
+		n++;
+	ret = calloc(n + 2, sizeof(*ret));
+	if (!ret)
+		return NULL;
+	memcpy(ret, env, n * sizeof(*ret));
+	ret[n] = parent;
+	return ret;
+}
+
+void spawn_end_with_parent(int sig)
+{
+	const char *parent = getenv(PARENT);
+
+	if (!parent)
+		return;
+	(void) prctl(PR_SET_PDEATHSIG, sig);
+	if (getppid() != (pid_t) strtol(parent, NULL, 10)) /* it ended before that */
+		_exit(EXIT_FAILURE);
+	(void) unsetenv(PARENT);
+}
+
 static int start(const struct spawn_params *p, int *moved, pid_t *ret_pid)
 {
+	_cleanup_(freep) char **env = NULL;
+	char *const *given = p->env ? p->env : environ;
+	char parent[sizeof(PARENT) + 16];
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int k;
 
+	(void) snprintf(parent, sizeof(parent), PARENT "=%d", (int) getpid());
 	k = posix_spawn_file_actions_init(&actions);
 	if (k)
 		return k;
@@ -79,9 +116,10 @@ static int start(const struct spawn_params *p, int *moved, pid_t *ret_pid)
 	k = k ? k : add_attributes(&attr, p->new_session);
 	if (k == 0 && p->cwd)
 		k = posix_spawn_file_actions_addchdir_np(&actions, p->cwd);
+	if (k == 0 && p->ends_with_us && !(env = env_with_parent(given, parent)))
+		k = ENOMEM;
 	if (k == 0)
-		k = posix_spawnp(ret_pid, p->path, &actions, &attr, p->argv,
-				 p->env ? p->env : environ);
+		k = posix_spawnp(ret_pid, p->path, &actions, &attr, p->argv, env ? env : given);
 	(void) posix_spawnattr_destroy(&attr);
 	(void) posix_spawn_file_actions_destroy(&actions);
 	return k;

@@ -23,7 +23,8 @@ struct spawn_params {
 	const char *cwd;            /* NULL: ours */
 	const struct spawn_fd *fds; /* descriptors 0..2 default to /dev/null */
 	size_t n_fds;
-	bool new_session; /* setsid(): out of reach of our terminal's signals */
+	bool new_session;  /* setsid(): out of reach of our terminal's signals */
+	bool ends_with_us; /* the child calls spawn_end_with_parent() and is told who that is */
 };
 
 /*
@@ -31,6 +32,12 @@ struct spawn_params {
  * waitid(P_PIDFD)), or a negative errno with @err set.
  */
 int spawn(const struct spawn_params *p, pid_t *ret_pid, int *ret_pidfd, struct err *err);
+
+/*
+ * In a child that was started with ends_with_us: @sig comes when the parent ends; when it has ended
+ * already, so does the child, here. For others nothing changes.
+ */
+void spawn_end_with_parent(int sig);
 
 /*
  * Reaps a child of ours whose pidfd turned readable.
