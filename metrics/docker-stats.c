@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/macro.h"
 
 enum { READ_MAX = 16 * 1024, HZ_NS = 10000000 };
@@ -347,7 +348,7 @@ static json_t *networks_json(const struct docker_stats_params *p)
 		if (sscanf(line,
 			   " %31[^: ]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu",
 			   name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) == 9 &&
-		    strcmp(name, "lo") != 0)
+		    sampler_counts(name, strlen(name)))
 			(void) json_object_set_new(o, name, interface_json(v));
 	return o;
 }
@@ -355,10 +356,11 @@ static json_t *networks_json(const struct docker_stats_params *p)
 static void add_networks(json_t *o, const struct docker_stats_params *p)
 {
 	const struct sample *last = p->sampled ? sampled_last(p->sampled) : NULL;
+	_cleanup_(json_decrefp) json_t *networks = p->pid > 0 ? networks_json(p) : NULL;
 
-	if (p->pid <= 0)
+	if (json_object_size(networks) == 0)
 		return;
-	(void) json_object_set_new(o, "networks", networks_json(p));
+	(void) json_object_set(o, "networks", networks);
 	if (p->rates && last && !isnan(last->rx_bytes_per_sec) && !isnan(last->tx_bytes_per_sec))
 		(void) json_object_set_new(
 			o, "network_rate_stats",

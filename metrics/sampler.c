@@ -117,6 +117,16 @@ static void parse_io_stat(const char *text, struct sample *s)
 	}
 }
 
+bool sampler_counts(const char *name, size_t len)
+{
+	static const char *const own[] = { "lo", "ecs-eth0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (strlen(own[i]) == len && strncmp(own[i], name, len) == 0)
+			return false;
+	return true;
+}
+
 /* Two heading lines, then "  eth0: rx_bytes packets errs drop fifo frame compressed multicast tx…". */
 static void parse_net_dev(const char *text, struct sample *s)
 {
@@ -128,7 +138,7 @@ static void parse_net_dev(const char *text, struct sample *s)
 		while (*line == ' ')
 			line++;
 		colon = line + strcspn(line, ":\n");
-		if (*colon != ':' || (colon == line + 2 && strncmp(line, "lo", 2) == 0))
+		if (*colon != ':' || !sampler_counts(line, (size_t) (colon - line)))
 			continue;
 		if (sscanf(colon + 1, "%llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu",
 			   &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8)

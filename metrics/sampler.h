@@ -67,6 +67,12 @@ struct sampler_params {
 	const char *proc_root; /* NULL: /proc */
 };
 
+/*
+ * Whether what goes through interface @name of a container is traffic of its own: not loopback, and not
+ * the link by which tasks in mode awsvpc ask the agent.
+ */
+bool sampler_counts(const char *name, size_t len);
+
 /* NULL when out of memory. */
 struct sampler *sampler_new(const struct sampler_params *p);
 struct sampler *sampler_free(struct sampler *s);
