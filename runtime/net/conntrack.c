@@ -19,9 +19,9 @@
  */
 enum { FILTER_PROTO_NUM = 1 << 3, FILTER_PROTO_DST_PORT = 1 << 5, PACKET_BYTES = 32 * 1024 };
 
-static struct nl_msg *build(int type, uint16_t port)
+static struct nl_msg *build(int type, uint8_t family, uint16_t port)
 {
-	struct nfgenmsg head = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
+	struct nfgenmsg head = { .nfgen_family = family, .version = NFNETLINK_V0 };
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 	struct nlattr *tuple, *proto, *filter;
 
@@ -47,6 +47,7 @@ static struct nl_msg *build(int type, uint16_t port)
 /* ---- kernels before 6.10 know no such selection when they delete ---- */
 
 struct flows {
+	uint8_t family;
 	uint16_t port;
 	struct buf requests; /* one to delete each */
 };
@@ -67,10 +68,10 @@ static bool is_towards(struct nlattr *tuple, uint16_t port)
 }
 
 /* Named by its addresses and its id, so that no flow that came after it goes in its place. */
-static int name_flow(struct buf *b, struct nlattr *const *a)
+static int name_flow(struct buf *b, uint8_t family, struct nlattr *const *a)
 {
 	static const int naming[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
-	struct nfgenmsg head = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
+	struct nfgenmsg head = { .nfgen_family = family, .version = NFNETLINK_V0 };
 	_cleanup_(nlmsg_freep) struct nl_msg *m = nlmsg_alloc_simple(
 		NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST);
 
@@ -91,7 +92,7 @@ static int note_flow(struct nlmsghdr *h, void *userdata)
 	if (nlmsg_parse(h, sizeof(struct nfgenmsg), a, CTA_MAX, NULL) < 0 || !a[CTA_TUPLE_ORIG] ||
 	    !is_towards(a[CTA_TUPLE_ORIG], f->port))
 		return 0;
-	return name_flow(&f->requests, a);
+	return name_flow(&f->requests, f->family, a);
 }
 
 /* Many in a packet and not answered: one that is gone by then is what is wanted. */
@@ -109,10 +110,10 @@ static void delete_flows(int nfnl, struct buf *b)
 	}
 }
 
-static void forget_one_by_one(int nfnl, uint16_t port)
+static void forget_one_by_one(int nfnl, uint8_t family, uint16_t port)
 {
-	_cleanup_(nlmsg_freep) struct nl_msg *m = build(IPCTNL_MSG_CT_GET, port);
-	struct flows f = { .port = port };
+	_cleanup_(nlmsg_freep) struct nl_msg *m = build(IPCTNL_MSG_CT_GET, family, port);
+	struct flows f = { .family = family, .port = port };
 
 	if (m)
 		(void) rtnl_dump(nfnl, m, note_flow, &f, NULL);
@@ -123,8 +124,13 @@ static void forget_one_by_one(int nfnl, uint16_t port)
 
 void conntrack_forget_udp(int nfnl, uint16_t port)
 {
-	_cleanup_(nlmsg_freep) struct nl_msg *m = build(IPCTNL_MSG_CT_DELETE, port);
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
 
-	if (m && rtnl_call(nfnl, &m, 1, NULL) < 0)
-		forget_one_by_one(nfnl, port);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		_cleanup_(nlmsg_freep) struct nl_msg *m =
+			build(IPCTNL_MSG_CT_DELETE, families[i], port);
+
+		if (m && rtnl_call(nfnl, &m, 1, NULL) < 0)
+			forget_one_by_one(nfnl, families[i], port);
+	}
 }

@@ -104,22 +104,34 @@ static int put_links(struct buf *b, const struct etcfiles_params *p, struct err 
 	return k;
 }
 
+static bool has_domain(const struct etcfiles_params *p)
+{
+	return p->domainname && p->domainname[0];
+}
+
+static void put_name_of(struct buf *b, const char *address, const struct etcfiles_params *p)
+{
+	if (has_domain(p))
+		buf_printf(b, "%s\t%s.%s %s\n", address, p->hostname, p->domainname, p->hostname);
+	else
+		buf_printf(b, "%s\t%s\n", address, p->hostname);
+}
+
 static int put_own_name(struct buf *b, const struct etcfiles_params *p, struct err *err)
 {
 	int k = check_name("hostname", p->hostname, strlen(p->hostname), err);
-	bool domain = p->domainname && p->domainname[0];
 
-	if (k == 0 && domain)
+	if (k == 0 && has_domain(p))
 		k = check_name("domain name", p->domainname, strlen(p->domainname), err);
 	if (k == 0 && p->address)
 		k = check_address("container address", p->address, err);
+	if (k == 0 && p->address6)
+		k = check_address("container address", p->address6, err);
 	if (k < 0 || !p->address)
 		return k;
-	if (domain)
-		buf_printf(b, "%s\t%s.%s %s\n", p->address, p->hostname, p->domainname,
-			   p->hostname);
-	else
-		buf_printf(b, "%s\t%s\n", p->address, p->hostname);
+	put_name_of(b, p->address, p);
+	if (p->address6)
+		put_name_of(b, p->address6, p);
 	return 0;
 }
 
@@ -163,11 +175,14 @@ static int read_host(const struct etcfiles_params *p, struct resolvconf *ret, st
 	const char *behind =
 		p->resolved_conf ? p->resolved_conf : "/run/systemd/resolve/resolv.conf";
 	_cleanup_(resolvconf_done) struct resolvconf r = {};
-	int k = resolvconf_read(p->host_resolv_conf, !p->keep_loopback_dns, ret, err);
+	enum resolvconf_reach reach = p->keep_loopback_dns ? RESOLVCONF_ALL
+				      : p->address6        ? RESOLVCONF_BOTH
+							   : RESOLVCONF_IPV4;
+	int k = resolvconf_read(p->host_resolv_conf, reach, ret, err);
 
 	if (k < 0 || strv_length(ret->nameservers) > 0)
 		return k;
-	if (resolvconf_read(behind, !p->keep_loopback_dns, &r, NULL) < 0)
+	if (resolvconf_read(behind, reach, &r, NULL) < 0)
 		return 0;
 	ret->nameservers = strv_free(ret->nameservers);
 	ret->nameservers = TAKE_PTR(r.nameservers);

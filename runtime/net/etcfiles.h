@@ -19,6 +19,7 @@ struct etcfiles_params {
 	const char *hostname; /* not NULL */
 	const char *domainname;
 	const char *address;           /* text; NULL: none (host and none modes) */
+	const char *address6;          /* the same; NULL: no IPv6 */
 	char *const *extra_hosts;      /* "name:address" */
 	const struct json_pair *links; /* alias -> address text */
 	size_t n_links;
@@ -31,7 +32,8 @@ struct etcfiles_params {
 
 /*
  * Writes the three files, each whole or not at all. Resolvers of the host that a container on the
- * bridge cannot reach (loopback, IPv6) are left out, unless keep_loopback_dns. When that leaves none,
+ * bridge cannot reach (loopback, IPv6 without an address6, link-local) are left out, unless
+ * keep_loopback_dns. When that leaves none,
  * those behind systemd-resolved are taken; when there are none either, resolv.conf names none and a
  * comment in it says so: asking a public resolver instead would tell it what runs here.
  */

@@ -11,14 +11,14 @@
 #include <linux/veth.h>
 #include <net/if.h>
 #include <linux/sockios.h>
-#include <netlink/attr.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
 #include "common/digest.h"
-#include "runtime/net/rtnl.h"
+#include "runtime/net/link6.h"
+#include "runtime/net/linkmsg.h"
 
 /* RFC 2863; in linux/if.h, which does not go together with net/if.h. */
 enum { OPER_UNKNOWN = 0, OPER_UP = 6 };
@@ -64,23 +64,6 @@ void link_veth_name(const char *id, char name[LINK_NAME_BYTES])
 	(void) snprintf(name, LINK_NAME_BYTES, "ev%.13s", sha256_hex(id, strlen(id), hex));
 }
 
-/* A message with its fixed head; NULL when out of memory. */
-static struct nl_msg *message(int type, int flags, const void *head, size_t size)
-{
-	_cleanup_(nlmsg_freep) struct nl_msg *m = nlmsg_alloc_simple(type, flags);
-
-	if (!m || nlmsg_append(m, (void *) (uintptr_t) head, size, NLMSG_ALIGNTO) < 0)
-		return NULL;
-	return TAKE_PTR(m);
-}
-
-/* libnl's put functions report running out of room; all of ours fit, so memory is what is short. */
-#define PUT(call)                                                                                  \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			return NULL;                                                               \
-	} while (0)
-
 static struct nl_msg *bridge_create(const char *name, struct in_addr addr)
 {
 	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
@@ -88,7 +71,7 @@ static struct nl_msg *bridge_create(const char *name, struct in_addr addr)
 	struct nlattr *info;
 	uint8_t mac[ETH_ALEN];
 
-	m = message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
+	m = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	/*
@@ -108,7 +91,7 @@ static struct nl_msg *bridge_create(const char *name, struct in_addr addr)
 static int check_is_bridge(int rtnl, int index, const char *name, struct err *err)
 {
 	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = index };
-	_cleanup_(nlmsg_freep) struct nl_msg *m = message(RTM_GETLINK, 0, &head, sizeof(head));
+	_cleanup_(nlmsg_freep) struct nl_msg *m = link_message(RTM_GETLINK, 0, &head, sizeof(head));
 	_Alignas(struct nlmsghdr) char reply[16 * 1024];
 	struct nlattr *info, *kind = NULL;
 	int k;
@@ -135,7 +118,7 @@ static struct nl_msg *link_up(int index)
 		.ifi_change = IFF_UP,
 	};
 
-	return message(RTM_NEWLINK, 0, &head, sizeof(head));
+	return link_message(RTM_NEWLINK, 0, &head, sizeof(head));
 }
 
 static struct nl_msg *address_add(int index, struct in_addr addr, uint8_t prefix_len)
@@ -149,7 +132,7 @@ static struct nl_msg *address_add(int index, struct in_addr addr, uint8_t prefix
 	struct in_addr broadcast = { addr.s_addr | htonl(UINT32_MAX >> prefix_len) };
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 
-	m = message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
+	m = link_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	PUT(nla_put(m, IFA_LOCAL, sizeof(addr), &addr));
@@ -169,7 +152,7 @@ static struct nl_msg *default_route(int index, struct in_addr gateway)
 	};
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 
-	m = message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
+	m = link_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	PUT(nla_put(m, RTA_GATEWAY, sizeof(gateway), &gateway));
@@ -177,13 +160,22 @@ static struct nl_msg *default_route(int index, struct in_addr gateway)
 	return TAKE_PTR(m);
 }
 
-/* Keeps the address that the bridge has: one that was never set changes with the bridge's ports. */
-static int keep_mac(int rtnl, const char *name, uint8_t mac[ETH_ALEN], struct err *err)
+/*
+ * Keeps the address that the bridge has: one that was never set changes with the bridge's ports. The one
+ * that we give at its making, @own, is not set again: the kernel would forget all neighbours for it.
+ */
+static int keep_mac(int rtnl, const char *name, struct in_addr own, uint8_t mac[ETH_ALEN],
+		    struct err *err)
 {
 	struct ifreq r = {};
+	int k;
 
 	(void) snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	if (ioctl(rtnl, SIOCGIFHWADDR, &r) < 0 || ioctl(rtnl, SIOCSIFHWADDR, &r) < 0)
+	k = ioctl(rtnl, SIOCGIFHWADDR, &r);
+	link_mac(own, mac);
+	if (k == 0 && memcmp(mac, r.ifr_hwaddr.sa_data, ETH_ALEN) != 0)
+		k = ioctl(rtnl, SIOCSIFHWADDR, &r);
+	if (k < 0)
 		return err_set_errno(err, errno, "fix hardware address of '%s'", name);
 	memcpy(mac, r.ifr_hwaddr.sa_data, ETH_ALEN);
 	return 0;
@@ -192,7 +184,8 @@ static int keep_mac(int rtnl, const char *name, uint8_t mac[ETH_ALEN], struct er
 int link_bridge_ensure(int rtnl, const char *name, struct in_addr addr, uint8_t prefix_len,
 		       uint8_t mac[ETH_ALEN], struct err *err)
 {
-	_cleanup_(nlmsg_freep) struct nl_msg *make = NULL, *up = NULL, *address = NULL;
+	_cleanup_(nlmsg_freep) struct nl_msg *make = NULL, *quiet = NULL, *up = NULL;
+	_cleanup_(nlmsg_freep) struct nl_msg *address = NULL;
 	int index = link_index(rtnl, name), k;
 
 	if (index == 0) {
@@ -204,9 +197,12 @@ int link_bridge_ensure(int rtnl, const char *name, struct in_addr addr, uint8_t 
 	}
 	k = check_is_bridge(rtnl, index, name, err);
 	if (k == 0)
-		k = keep_mac(rtnl, name, mac, err);
+		k = keep_mac(rtnl, name, addr, mac, err);
 	if (k < 0)
 		return k;
+	/* Before it comes up. A kernel without IPv6 refuses, and needs it not. */
+	quiet = link6_no_link_local(index);
+	(void) rtnl_call(rtnl, &quiet, 1, NULL);
 	up = link_up(index);
 	address = address_add(index, addr, prefix_len);
 	k = rtnl_call(rtnl, (struct nl_msg *[]){ up, address }, 2, err);
@@ -225,7 +221,8 @@ static int put_peer(struct nl_msg *m, const struct link_veth *v)
 
 	link_mac(v->addr, mac);
 	if (!peer || nlmsg_append(m, &head, sizeof(head), NLMSG_ALIGNTO) < 0 ||
-	    nla_put_string(m, IFLA_IFNAME, "eth0") < 0 ||
+	    nla_put_string(m, IFLA_IFNAME, v->peer ? v->peer : "eth0") < 0 ||
+	    (v->peer && nla_put_u32(m, IFLA_GROUP, v->group) < 0) ||
 	    nla_put(m, IFLA_ADDRESS, sizeof(mac), mac) < 0 ||
 	    nla_put_u32(m, IFLA_NET_NS_FD, (uint32_t) v->ns_fd) < 0)
 		return -1;
@@ -239,7 +236,7 @@ static struct nl_msg *veth_create(const struct link_veth *v)
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 	struct nlattr *info, *data;
 
-	m = message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
+	m = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	PUT(nla_put_string(m, IFLA_IFNAME, v->name));
@@ -256,25 +253,6 @@ static struct nl_msg *veth_create(const struct link_veth *v)
 	return TAKE_PTR(m);
 }
 
-/* No link-local address, and no traffic to find out whether it is taken. */
-static struct nl_msg *no_ipv6(int index)
-{
-	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = index };
-	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
-	struct nlattr *spec, *inet6;
-
-	m = message(RTM_SETLINK, 0, &head, sizeof(head));
-	if (!m)
-		return NULL;
-	spec = nla_nest_start(m, IFLA_AF_SPEC);
-	inet6 = spec ? nla_nest_start(m, AF_INET6) : NULL;
-	PUT(inet6 ? 0 : -1);
-	PUT(nla_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE));
-	nla_nest_end(m, inet6);
-	nla_nest_end(m, spec);
-	return TAKE_PTR(m);
-}
-
 /* The port learns no addresses, and frames to unknown ones are not sent to it. */
 static struct nl_msg *port_fixed(int index)
 {
@@ -282,7 +260,7 @@ static struct nl_msg *port_fixed(int index)
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 	struct nlattr *port;
 
-	m = message(RTM_SETLINK, 0, &head, sizeof(head));
+	m = link_message(RTM_SETLINK, 0, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	port = nla_nest_start(m, IFLA_PROTINFO | NLA_F_NESTED);
@@ -310,7 +288,7 @@ static struct nl_msg *port_of_mac(int index, struct in_addr addr)
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 	uint8_t mac[ETH_ALEN];
 
-	m = message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
+	m = link_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	link_mac(addr, mac);
@@ -325,7 +303,7 @@ static struct nl_msg *neighbour(int type, int flags, int index, struct in_addr a
 	struct ndmsg head = { .ndm_family = AF_INET,
 			      .ndm_ifindex = index,
 			      .ndm_state = NUD_PERMANENT };
-	_cleanup_(nlmsg_freep) struct nl_msg *m = message(type, flags, &head, sizeof(head));
+	_cleanup_(nlmsg_freep) struct nl_msg *m = link_message(type, flags, &head, sizeof(head));
 
 	if (!m)
 		return NULL;
@@ -342,19 +320,22 @@ static struct nl_msg *neighbour_add(int index, struct in_addr addr, const uint8_
 int link_veth_pin(int rtnl, const struct link_veth *v, struct err *err)
 {
 	_cleanup_(nlmsg_freep) struct nl_msg *quiet = NULL, *up = NULL, *port = NULL, *mac = NULL;
-	_cleanup_(nlmsg_freep) struct nl_msg *neigh = NULL;
+	_cleanup_(nlmsg_freep) struct nl_msg *neigh = NULL, *neigh6 = NULL;
 	int index = link_index(rtnl, v->name), k;
+	bool six = !IN6_IS_ADDR_UNSPECIFIED(&v->addr6);
 	uint8_t hw[ETH_ALEN];
 
 	/* Before it comes up. A kernel without IPv6 refuses, and needs it not. */
-	quiet = no_ipv6(index);
+	quiet = link6_no_link_local(index);
 	(void) rtnl_call(rtnl, &quiet, 1, NULL);
 	up = link_up(index);
 	port = port_fixed(index);
 	mac = port_of_mac(index, v->addr);
 	link_mac(v->addr, hw);
 	neigh = neighbour_add(v->bridge, v->addr, hw);
-	k = rtnl_call(rtnl, (struct nl_msg *[]){ port, mac, neigh, up }, 4, err);
+	if (six)
+		neigh6 = link6_neighbour(v->bridge, &v->addr6, hw);
+	k = rtnl_call(rtnl, (struct nl_msg *[]){ port, mac, neigh, up, neigh6 }, six ? 5 : 4, err);
 	return k < 0 ? err_wrap(err, "pin %s to '%s'", inet_ntoa(v->addr), v->name) : 0;
 }
 
@@ -370,7 +351,7 @@ int link_veth_create(int rtnl, const struct link_veth *v, struct err *err)
 static bool is_settled(int rtnl, int index)
 {
 	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = index };
-	_cleanup_(nlmsg_freep) struct nl_msg *m = message(RTM_GETLINK, 0, &head, sizeof(head));
+	_cleanup_(nlmsg_freep) struct nl_msg *m = link_message(RTM_GETLINK, 0, &head, sizeof(head));
 	_Alignas(struct nlmsghdr) char reply[16 * 1024];
 	struct nlattr *state;
 
@@ -399,7 +380,7 @@ static struct nl_msg *port_state(int index, uint8_t state)
 	_cleanup_(nlmsg_freep) struct nl_msg *m = NULL;
 	struct nlattr *port;
 
-	m = message(RTM_SETLINK, 0, &head, sizeof(head));
+	m = link_message(RTM_SETLINK, 0, &head, sizeof(head));
 	if (!m)
 		return NULL;
 	port = nla_nest_start(m, IFLA_PROTINFO | NLA_F_NESTED);
@@ -466,7 +447,7 @@ int link_delete(int rtnl, const char *name, struct err *err)
 	head.ifi_index = link_index(rtnl, name);
 	if (head.ifi_index == 0)
 		return 0;
-	m = message(RTM_DELLINK, 0, &head, sizeof(head));
+	m = link_message(RTM_DELLINK, 0, &head, sizeof(head));
 	k = rtnl_call(rtnl, &m, 1, &e);
 	if (k == 0 || k == -ENODEV)
 		return 0;

@@ -40,7 +40,9 @@ struct link_veth {
 	int bridge;          /* index */
 	int ns_fd;           /* where the peer, eth0, goes */
 	struct in_addr addr; /* of the peer */
-	uint32_t group;      /* of devices: where the host's end belongs */
+	struct in6_addr addr6; /* the same; "::": it has none */
+	uint32_t group;      /* of devices: where the host's end belongs; with @peer, both */
+	const char *peer;    /* what the other end is called; NULL: eth0 */
 };
 
 /* Makes the pair in one request, the host's end on the bridge; both ends are down. */

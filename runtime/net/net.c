@@ -10,13 +10,30 @@
 #include "common/fs.h"
 #include "common/strv.h"
 #include "runtime/net/guard.h"
+#include "runtime/net/host6.h"
 #include "runtime/net/internal.h"
 #include "runtime/net/link.h"
+#include "runtime/net/link6.h"
 #include "runtime/net/netns.h"
 #include "runtime/net/redirect.h"
 #include "runtime/net/rtnl.h"
 #include "runtime/net/ruleset.h"
 #include "runtime/net/sysctl.h"
+
+static int set_up_six(const struct net *n, struct err *err)
+{
+	struct in6_addr gateway = net6_address(&n->nft_params.six, n->gateway);
+	int k = host6_check(err);
+
+	if (k == 0)
+		k = host6_set_bridge(n->bridge, true, err);
+	if (k == 0)
+		k = link6_add_address(n->rtnl, n->bridge_index, &gateway,
+				      n->nft_params.six.prefix_len, err);
+	if (k == 0)
+		k = link6_loopback_route(n->rtnl, n->bridge_index, err);
+	return k < 0 ? k : host6_forward(n->bridge, err);
+}
 
 int net_set_sysctls(const struct net *n, struct err *err)
 {
@@ -26,16 +43,14 @@ int net_set_sysctls(const struct net *n, struct err *err)
 	} knobs[] = {
 		/* Without it answers to 127.0.0.1:<host port> would be dropped as martians. */
 		{ "ipv4/conf/%s/route_localnet", "1", false },
-		{ "ipv6/conf/%s/accept_ra", "0", true },
-		{ "ipv6/conf/%s/disable_ipv6", "1", true },
 		{ "ipv4/ip_forward", "1", false },
 	};
+	int k;
 
 	for (size_t i = 0; i < ARRAY_SIZE(knobs); i++) {
 		const char *hole = strstr(knobs[i].knob, "%s");
 		int head = hole ? (int) (hole - knobs[i].knob) : (int) strlen(knobs[i].knob);
 		char path[80];
-		int k;
 
 		(void) snprintf(path, sizeof(path), "net/%.*s%s%s", head, knobs[i].knob,
 				hole ? n->bridge : "", hole ? hole + 2 : "");
@@ -43,14 +58,23 @@ int net_set_sysctls(const struct net *n, struct err *err)
 		if (k < 0)
 			return k;
 	}
-	return 0;
+	return n->nft_params.six.prefix_len > 0 ? set_up_six(n, err)
+						: host6_set_bridge(n->bridge, false, err);
+}
+
+/* Goes on without. */
+static void do_without_six(struct net *n, const struct err *why)
+{
+	n->nft_params.six = (struct net6){};
+	n->no_ipv6 = strdup(err_text(why));
+	(void) host6_set_bridge(n->bridge, false, NULL);
 }
 
 /*
  * Takes the table over with what it holds; one that another
  * version left in another form is made anew.
  */
-static int set_up_table(struct net *n, struct err *err)
+static int make_table(struct net *n, struct err *err)
 {
 	_cleanup_(err_done) struct err first = {};
 	_cleanup_(buf_done) struct buf text = {};
@@ -64,8 +88,22 @@ static int set_up_table(struct net *n, struct err *err)
 	return nft_run(n->nft, &text, err);
 }
 
+/* A kernel may have IPv6 and cannot translate it. */
+static int set_up_table(struct net *n, struct err *err)
+{
+	_cleanup_(err_done) struct err why = {};
+
+	if (n->nft_params.six.prefix_len > 0) {
+		if (make_table(n, &why) == 0)
+			return 0;
+		do_without_six(n, &why);
+	}
+	return make_table(n, err);
+}
+
 static int set_up_kernel(struct net *n, struct err *err)
 {
+	_cleanup_(err_done) struct err why = {};
 	int k;
 
 	n->self_ns = netns_self(err);
@@ -87,6 +125,8 @@ static int set_up_kernel(struct net *n, struct err *err)
 					     n->nft_params.prefix_len, n->gateway_mac, err);
 	if (n->bridge_index < 0)
 		return n->bridge_index;
+	if (n->nft_params.six.prefix_len > 0 && set_up_six(n, &why) < 0)
+		do_without_six(n, &why);
 	/* The rules stand before the bridge can carry anything to 127.0.0.0/8. */
 	k = set_up_table(n, err);
 	if (k == 0 && n->nft_params.service_port)
@@ -106,6 +146,9 @@ static int take_params(struct net *n, const struct net_params *p, struct err *er
 	k = addrpool_init(&n->addresses, p->subnet, p->prefix_len, err);
 	if (k < 0)
 		return k;
+	k = p->local ? local_init(&n->local, p->local, err) : 0;
+	if (k < 0)
+		return k;
 	k = porttab_init(&n->ports, p->dynamic_first, p->dynamic_last, err);
 	if (k < 0)
 		return k;
@@ -120,8 +163,18 @@ static int take_params(struct net *n, const struct net_params *p, struct err *er
 		.bridge = n->bridge,
 		.subnet = p->subnet,
 		.prefix_len = p->prefix_len,
+		.six = p->six,
+		.loopback6 = host6_reaches_loopback(),
 		.allow_imds = p->allow_imds,
+		.near_port = p->near_port,
 		.service_port = p->service_port,
+	};
+	n->firewall = (struct firewall){
+		.bridge = { .name = n->bridge, .service_port = p->service_port },
+		.local = { .name = n->local.bridge,
+			   .service_port = p->service_port,
+			   .leads_on = n->local.n_routes > 0 },
+		.accept = p->firewall_accept,
 	};
 	return 0;
 }
@@ -158,8 +211,10 @@ struct net *net_free(struct net *n)
 	n->self_ns = safe_close(n->self_ns);
 	porttab_done(&n->ports);
 	addrpool_done(&n->addresses);
+	local_done(&n->local);
 	free(n->bridge);
 	free(n->netns_dir);
+	free(n->no_ipv6);
 	free(n);
 	return NULL;
 }
@@ -176,6 +231,10 @@ int net_teardown(struct net *n, struct err *err)
 	buf_reset(&text);
 	guard_text_remove(&text);
 	(void) nft_run(n->nft, &text, NULL);
+	(void) firewall_remove(&n->firewall, n->nfnl, NULL);
+	n->local.on = false;
+	if (n->local.bridge)
+		(void) link_delete(n->rtnl, n->local.bridge, NULL);
 	return link_delete(n->rtnl, n->bridge, err);
 }
 
@@ -183,20 +242,25 @@ int net_assert_guard(struct net *n, struct err *err)
 {
 	_cleanup_(buf_done) struct buf text = {};
 
-	guard_text_table(&text, &n->nft_params);
+	guard_text_table(&text, &n->nft_params, n->gateway_mac);
 	return nft_run(n->nft, &text, err);
 }
 
 int net_forward_policy(const struct net *n, char **ret, struct err *err)
 {
-	char chain[RULESET_CHAIN_BYTES];
-	int k = ruleset_forward_policy(n->nfnl, chain, err);
+	char chain[FIREWALL_TEXT_BYTES];
+	int k = firewall_find(n->nfnl, chain, err);
 
 	*ret = NULL;
 	if (k < 0 || !*chain)
 		return k;
 	*ret = strdup(chain);
 	return *ret ? 0 : err_set_errno(err, ENOMEM, "allocate text");
+}
+
+int net_check_firewall(struct net *n, struct firewall_news *ret, struct err *err)
+{
+	return firewall_check(&n->firewall, n->nfnl, ret, err);
 }
 
 bool net_is_guarded(const struct net *n)
@@ -207,6 +271,16 @@ bool net_is_guarded(const struct net *n)
 struct in_addr net_gateway(const struct net *n)
 {
 	return n->gateway;
+}
+
+struct in6_addr net_address6(const struct net *n, struct in_addr addr)
+{
+	return net6_address(&n->nft_params.six, addr);
+}
+
+const char *net_ipv6_missing(const struct net *n)
+{
+	return n->no_ipv6;
 }
 
 int net_address_take(struct net *n, struct in_addr *ret, struct err *err)
@@ -221,10 +295,16 @@ int net_address_restore(struct net *n, struct in_addr addr, struct err *err)
 
 void net_address_release(struct net *n, struct in_addr addr)
 {
+	struct in6_addr six = net_address6(n, addr);
+	uint8_t mac[ETH_ALEN];
+
 	if (!addrpool_release(&n->addresses, addr))
 		return;
 	/* One that stays does no harm: an address always has the same hardware address. */
 	(void) link_neighbour_forget(n->rtnl, n->bridge_index, addr, NULL);
+	link_mac(addr, mac);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&six))
+		link6_neighbour_forget(n->rtnl, n->bridge_index, &six, mac);
 }
 
 static int ns_path(const struct net *n, const char *id, char **ret, struct err *err)
@@ -299,6 +379,7 @@ static int attach(struct net *n, const char *id, int ns_fd, struct in_addr addr,
 		.bridge = n->bridge_index,
 		.ns_fd = ns_fd,
 		.addr = addr,
+		.addr6 = net_address6(n, addr),
 		.group = GUARD_GROUP,
 	};
 	struct link_address a = {
@@ -307,14 +388,24 @@ static int attach(struct net *n, const char *id, int ns_fd, struct in_addr addr,
 		.prefix_len = n->nft_params.prefix_len,
 		.gateway_mac = n->gateway_mac,
 	};
+	struct link6_addresses a6 = {
+		.addr = v.addr6,
+		.gateway = net_address6(n, n->gateway),
+		.gateway_mac = n->gateway_mac,
+	};
+	bool six = n->nft_params.six.prefix_len > 0;
 	int k;
 
 	if (inside < 0)
 		return inside;
 	link_veth_name(id, name);
-	k = ensure_veth(n, &v, inside, err);
+	k = six ? netns_enable_ipv6(n->self_ns, ns_fd, err) : 0;
+	if (k == 0)
+		k = ensure_veth(n, &v, inside, err);
 	if (k == 0)
 		k = link_configure(inside, link_index(inside, "eth0"), &a, err);
+	if (k == 0 && six)
+		k = link6_configure(inside, link_index(inside, "eth0"), &a6, err);
 	/* The host's end last: when it comes up the other is there, and the bridge takes it. */
 	if (k == 0)
 		k = link_veth_pin(n->rtnl, &v, err);

@@ -3,8 +3,8 @@
  * net - the host side of container networking: the bridge, network namespaces, veth pairs, and host
  * ports published through one nftables table, `inet ecs`. netlink and libnftables only, no
  * programs. Loop thread only; calls are short. Idempotent: attaching what is attached and removing
- * what is gone succeed. Host ports stand in maps (proto . port : addr . port), so a lookup costs
- * O(1) and publishing is one element in one transaction.
+ * what is gone succeed. Host ports stand in maps (proto . port : addr . port), one for IPv4 and one for
+ * IPv6, so a lookup costs O(1) and publishing is an element of each in one transaction.
  */
 #pragma once
 
@@ -15,27 +15,33 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "runtime/net/firewall.h"
+#include "runtime/net/net6.h"
 
 struct net;
+struct local_params;
 
 struct net_params {
 	const char *bridge;                   /* "ecs0" */
 	struct in_addr subnet;                /* network address, network byte order */
 	uint8_t prefix_len;                   /* 16..28 */
+	struct net6 six;                      /* none: containers have no IPv6 */
 	const char *netns_dir;                /* where namespaces are bound: <run_dir>/netns */
 	uint16_t dynamic_first, dynamic_last; /* range of host ports chosen by us */
 	const uint16_t *reserved_tcp, *reserved_udp; /* never chosen */
 	size_t n_reserved_tcp, n_reserved_udp;
 	bool allow_imds; /* containers may reach the instance metadata service; else it is closed */
+	bool firewall_accept; /* rules in the chains of others let the bridge pass: firewall.h */
+	uint16_t near_port; /* TCP, of the bridge, closed to who is elsewhere; 0: none */
 	uint16_t service_port; /* of this host, where 169.254.170.2:80 leads; 0: nowhere */
+	const struct local_params *local; /* locallink.h; NULL: no task has an interface of its own */
 };
 
 /*
  * Makes or takes over bridge, addresses, sysctls and table; what is published stays published and
- * running connections go on. -EPERM: no CAP_NET_ADMIN. IPv4 forwarding is switched on. Containers
- * are reached through published ports only. When the host has a forward policy of its own that
- * drops (Docker's iptables FORWARD chain does), it must accept what enters or leaves the bridge:
- * our accept cannot overrule it.
+ * running connections go on. -EPERM: no CAP_NET_ADMIN. Forwarding is switched on. Containers
+ * are reached from outside through published ports only. Where the host has a forward policy of its own that
+ * drops, rules of ours have to be put there: net_check_firewall().
  */
 int net_new(const struct net_params *p, struct net **ret, struct err *err);
 
@@ -48,8 +54,8 @@ int net_teardown(struct net *n, struct err *err);
 
 /*
  * A chain of the host that drops what is forwarded and that our rules cannot overrule ("chain FORWARD
- * of table ip filter"); *@ret owned, NULL: there is none. It has to accept what enters and leaves
- * the bridge. Rules of the legacy iptables are not seen.
+ * of table ip filter"); *@ret owned, NULL: there is none. Without firewall_accept it has to accept what
+ * enters and leaves the bridge. Rules of the legacy iptables are not seen.
  */
 int net_forward_policy(const struct net *n, char **ret, struct err *err);
 
@@ -58,6 +64,12 @@ bool net_is_guarded(const struct net *n);
 
 /* The gateway of the bridge: its own address. */
 struct in_addr net_gateway(const struct net *n);
+
+/* The IPv6 address of the container that has @addr; "::" when the bridge has no IPv6. */
+struct in6_addr net_address6(const struct net *n, struct in_addr addr);
+
+/* Why this host has no IPv6 for the bridge; NULL: it has, or it was not asked for. Stays @n's. */
+const char *net_ipv6_missing(const struct net *n);
 
 /*
  * Takes a free address of the subnet (not the network, gateway or broadcast one). Lowest first
@@ -78,7 +90,10 @@ int net_ns_remove(struct net *n, const char *id, struct err *err);
 /* Ids bound in netns_dir; strv, owned. */
 int net_ns_list(struct net *n, char ***ret, struct err *err);
 
-/* Puts eth0 with @addr and a default route into namespace @id, its peer onto the bridge. */
+/*
+ * Puts eth0 with @addr (and net_address6()) and default routes into namespace @id, its peer onto the
+ * bridge. One that was attached when the bridge had no IPv6, or another prefix, gets the address now.
+ */
 int net_attach(struct net *n, const char *id, struct in_addr addr, struct err *err);
 
 /*
@@ -102,15 +117,16 @@ struct port_binding {
 size_t port_binding_range(const struct port_binding *b, size_t n_b);
 
 enum {
-	NET_E_PORT_IN_USE = 1
-}; /* somebody holds a host port: err says which; nothing was changed */
+	NET_E_PORT_IN_USE = 1, /* somebody holds a host port: err says which; nothing was changed */
+	NET_E_PORT_RESTING = 2 /* what is free was released less than a minute ago; the same */
+};
 
 /*
  * Holds the host ports of @b (choosing those that are 0) by binding them, so that nobody else can
  * take them before they are published. All or none. Until it is published a TCP port refuses
  * connections. Returns 0, NET_E_PORT_IN_USE ("host port 8080/tcp is in use", "no tcp port of
- * 61000-65535 is free", "no 10 contiguous tcp ports of 61000-65535 are free") or a negative errno; -EINVAL names a protocol or container port out of
- * bounds.
+ * 61000-65535 is free", "no 10 contiguous tcp ports of 61000-65535 are free"), NET_E_PORT_RESTING
+ * or a negative errno; -EINVAL names a protocol or container port out of bounds.
  */
 int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err *err);
 
@@ -118,8 +134,14 @@ int net_ports_hold(struct net *n, struct port_binding *b, size_t n_b, struct err
 int net_ports_publish(struct net *n, struct in_addr addr, const struct port_binding *b, size_t n_b,
 		      struct err *err);
 
-/* Withdraws (if published) and lets go of the ports; those not held are fine. */
+/*
+ * Withdraws (if published) and lets go of the ports; those not held are fine. They rest for a
+ * minute before they are chosen again.
+ */
 int net_ports_release(struct net *n, const struct port_binding *b, size_t n_b, struct err *err);
+
+/* The same rest for what an earlier run of the program released less than a minute ago. */
+void net_ports_rest(struct net *n, const struct port_binding *b, size_t n_b);
 
 struct net_published {
 	struct in_addr addr;
@@ -154,3 +176,9 @@ void net_monitor_drain(struct net *n);
  */
 enum { NET_E_RESTORED = 1 };
 int net_check(struct net *n, bool thorough, struct err *err);
+
+/*
+ * The same for the rules that let the bridge pass the host's own firewall, with the same two calls when nothing
+ * happened. 1: @ret tells news; see firewall_check().
+ */
+int net_check_firewall(struct net *n, struct firewall_news *ret, struct err *err);

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +22,7 @@
 #include "runtime/net/sysctl.h"
 
 #define SELF_NS "/proc/thread-self/ns/net"
+#define NO_LINK_LOCAL "1" /* IN6_ADDR_GEN_MODE_NONE */
 
 int netns_id_check(const char *id, struct err *err)
 {
@@ -79,8 +81,9 @@ static int furnish(struct err *err)
 		 * calls a published port of the same bridge. */
 		{ "net/ipv4/conf/all/accept_redirects", "0" },
 		{ "net/ipv4/conf/default/accept_redirects", "0" },
-		{ "net/ipv6/conf/default/disable_ipv6", "1" },
 		{ "net/ipv6/conf/default/accept_ra", "0" },
+		{ "net/ipv6/conf/default/accept_redirects", "0" },
+		{ "net/ipv6/conf/default/disable_ipv6", "1" },
 	};
 	int k;
 
@@ -152,13 +155,48 @@ int netns_rtnl_open(int self_fd, int ns_fd, struct err *err)
 	return fd;
 }
 
-int netns_set_linger(int self_fd, int ns_fd, bool on, struct err *err)
+int netns_call(int self_fd, int ns_fd, int (*fn)(const void *userdata, struct err *err),
+	       const void *userdata, struct err *err)
 {
 	int k;
 
 	if (setns(ns_fd, CLONE_NEWNET) < 0)
 		return err_set_errno(err, errno, "enter network namespace");
-	k = sysctl_set("net/ipv4/tcp_orphan_retries", on ? "0" : "1", true, err);
+	k = fn(userdata, err);
 	come_back(self_fd);
 	return k;
+}
+
+static int set_orphan_retries(const void *value, struct err *err)
+{
+	return sysctl_set("net/ipv4/tcp_orphan_retries", value, true, err);
+}
+
+int netns_set_linger(int self_fd, int ns_fd, bool on, struct err *err)
+{
+	return netns_call(self_fd, ns_fd, set_orphan_retries, on ? "0" : "1", err);
+}
+
+/* For devices to come, and for one that is there. */
+static int enable_ipv6(const void *unused, struct err *err)
+{
+	static const char *const devices[] = { "default", "eth0" };
+	int k = 0;
+
+	(void) unused;
+	for (size_t i = 0; k == 0 && i < ARRAY_SIZE(devices); i++) {
+		char path[64];
+
+		(void) snprintf(path, sizeof(path), "net/ipv6/conf/%s/addr_gen_mode", devices[i]);
+		k = sysctl_set(path, NO_LINK_LOCAL, true, err);
+		(void) snprintf(path, sizeof(path), "net/ipv6/conf/%s/disable_ipv6", devices[i]);
+		if (k == 0)
+			k = sysctl_set(path, "0", true, err);
+	}
+	return k;
+}
+
+int netns_enable_ipv6(int self_fd, int ns_fd, struct err *err)
+{
+	return netns_call(self_fd, ns_fd, enable_ipv6, NULL, err);
 }

@@ -34,9 +34,18 @@ int netns_open(const char *path, struct err *err);
 /* An rtnetlink socket that lives in @ns_fd. Descriptor or negative errno. */
 int netns_rtnl_open(int self_fd, int ns_fd, struct err *err);
 
+/* Calls @fn in @ns_fd; its result is the result. */
+int netns_call(int self_fd, int ns_fd, int (*fn)(const void *userdata, struct err *err),
+	       const void *userdata, struct err *err);
+
 /*
  * Whether TCP connections that no process has open any more are kept up for minutes, until the other
  * side acknowledged their end (the kernel's default), or given up within a second. They keep a
  * namespace alive that is cut off already.
  */
 int netns_set_linger(int self_fd, int ns_fd, bool on, struct err *err);
+
+/*
+ * Switches IPv6 on for eth0, whether it is there or still to come. It gets no address that it is not given.
+ */
+int netns_enable_ipv6(int self_fd, int ns_fd, struct err *err);

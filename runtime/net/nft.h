@@ -13,17 +13,21 @@
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "runtime/net/net6.h"
 
 struct nft_params {
 	const char *bridge;    /* passed link_name_check() */
 	struct in_addr subnet; /* network byte order */
 	uint8_t prefix_len;
+	struct net6 six;
+	bool loopback6;  /* published ports are reached at ::1, too */
 	bool allow_imds; /* containers may reach 169.254.169.254 and fd00:ec2::254 */
+	uint16_t near_port; /* TCP, of the bridge, closed to who is elsewhere; 0: none */
 	uint16_t service_port; /* where 169.254.170.2:80 leads; 0: nowhere. See redirect.h */
 };
 
 /*
- * Table, map and chains: made where missing, the chains' rules replaced. The elements of the map
+ * Table, maps and chains: made where missing, the chains' rules replaced. The elements of the maps
  * stay, so it may be sent again while connections run.
  */
 void nft_text_table(struct buf *b, const struct nft_params *p);
@@ -31,14 +35,9 @@ void nft_text_table(struct buf *b, const struct nft_params *p);
 struct nft_element {
 	struct in_addr addr; /* where it leads */
 	uint16_t host_port, container_port;
-	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t proto;         /* IPPROTO_TCP or IPPROTO_UDP */
+	struct in6_addr addr6; /* the same for IPv6; "::": nowhere */
 };
-
-/* Nothing for no elements. */
-void nft_text_add(struct buf *b, const struct nft_element *e, size_t n);
-
-/* Empties the map. */
-void nft_text_flush(struct buf *b);
 
 /* Removes the table, which may be missing. */
 void nft_text_remove(struct buf *b);
@@ -51,3 +50,6 @@ DEFINE_CLEANUP(struct nft *, nft_free)
 
 /* Runs the text as one transaction; "" does nothing. -ENOMEM when @text failed, otherwise -EIO. */
 int nft_run(struct nft *n, const struct buf *text, struct err *err);
+
+/* The same in network namespace @ns; @self_ns is that of the calling thread. */
+int nft_run_in(struct nft *n, int self_ns, int ns, const struct buf *text, struct err *err);

@@ -19,7 +19,8 @@ int portpool_init(struct portpool *p, uint16_t first, uint16_t last, struct err 
 	*p = (struct portpool){ .first = first, .last = last, .after_a_block = first };
 	p->next = calloc(span, sizeof(*p->next));
 	p->prev = calloc(span, sizeof(*p->prev));
-	if (!p->next || !p->prev) {
+	p->rested_ms = calloc(span, sizeof(*p->rested_ms));
+	if (!p->next || !p->prev || !p->rested_ms) {
 		portpool_done(p);
 		return err_set_errno(err, ENOMEM, "allocate the table of host ports");
 	}
@@ -32,6 +33,7 @@ void portpool_done(struct portpool *p)
 {
 	free(p->next);
 	free(p->prev);
+	free(p->rested_ms);
 	*p = (struct portpool){};
 }
 
@@ -40,9 +42,15 @@ bool portpool_is_free(const struct portpool *p, uint16_t port)
 	return is_ours(p, port) && p->next[port - p->first] != 0;
 }
 
-uint16_t portpool_peek(const struct portpool *p)
+/* One that is free, and has been for long enough. */
+static bool is_due(const struct portpool *p, uint16_t port, int64_t now_ms)
 {
-	return p->n_free > 0 ? p->head : 0;
+	return portpool_is_free(p, port) && p->rested_ms[port - p->first] <= now_ms;
+}
+
+uint16_t portpool_peek(const struct portpool *p, int64_t now_ms)
+{
+	return p->n_free > 0 && is_due(p, p->head, now_ms) ? p->head : 0;
 }
 
 void portpool_take(struct portpool *p, uint16_t port)
@@ -78,6 +86,14 @@ void portpool_give(struct portpool *p, uint16_t port)
 	p->n_free++;
 }
 
+void portpool_rest(struct portpool *p, uint16_t port, int64_t now_ms)
+{
+	if (!is_ours(p, port))
+		return;
+	portpool_give(p, port);
+	p->rested_ms[port - p->first] = now_ms + PORTPOOL_REST_MS;
+}
+
 void portpool_resume_after(struct portpool *p, uint16_t port)
 {
 	if (!is_ours(p, port) || port < p->head)
@@ -89,12 +105,12 @@ void portpool_resume_after(struct portpool *p, uint16_t port)
 		}
 }
 
-uint16_t portpool_find_run(const struct portpool *p, uint16_t from, uint16_t n)
+uint16_t portpool_find_run(const struct portpool *p, uint16_t from, uint16_t n, int64_t now_ms)
 {
 	uint32_t length = 0;
 
 	for (uint32_t i = from < p->first ? p->first : from; i <= p->last; i++) {
-		length = portpool_is_free(p, (uint16_t) i) ? length + 1 : 0;
+		length = is_due(p, (uint16_t) i, now_ms) ? length + 1 : 0;
 		if (length == n && n > 0)
 			return (uint16_t) (i - n + 1);
 	}

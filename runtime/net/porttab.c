@@ -194,14 +194,48 @@ int porttab_hold(struct porttab *t, uint8_t proto, uint16_t port, struct err *er
 	return insert(t, proto, port, fd, err);
 }
 
-int porttab_hold_any(struct porttab *t, uint8_t proto, uint16_t *ret, struct err *err)
+/* @resting: there is something that will do in a while. */
+static int say_none(const struct portpool *pool, uint8_t proto, bool resting, struct err *err)
+{
+	(void) err_set(err, resting ? EAGAIN : EADDRINUSE, "no %s port of %u-%u is free%s",
+		       porttab_proto_name(proto), pool->first, pool->last,
+		       resting ? " and has rested" : "");
+	return resting ? PORTTAB_E_RESTING : PORTTAB_E_IN_USE;
+}
+
+static int say_no_block(const struct portpool *pool, uint8_t proto, uint16_t n, bool resting,
+			struct err *err)
+{
+	(void) err_set(err, resting ? EAGAIN : EADDRINUSE,
+		       "no %u contiguous %s ports of %u-%u are free%s", n,
+		       porttab_proto_name(proto), pool->first, pool->last,
+		       resting ? " and have rested" : "");
+	return resting ? PORTTAB_E_RESTING : PORTTAB_E_IN_USE;
+}
+
+/* Whether there are @n free neighbours of which some rest. */
+static bool run_rests(const struct portpool *pool, uint16_t n, int64_t now_ms)
+{
+	uint16_t first = portpool_find_run(pool, pool->first, n, INT64_MAX);
+
+	for (; first != 0; first = portpool_find_run(pool, (uint16_t) (first + 1), n, INT64_MAX))
+		if (portpool_find_run(pool, first, n, now_ms) != first)
+			return true;
+	return false;
+}
+
+int porttab_hold_any(struct porttab *t, uint8_t proto, int64_t now_ms, uint16_t *ret,
+		     struct err *err)
 {
 	struct portpool *pool = &t->free[which(proto)];
 
 	for (uint32_t i = pool->n_free; i > 0; i--) {
-		uint16_t port = portpool_peek(pool);
-		int k, fd = bind_port(proto, port);
+		uint16_t port = portpool_peek(pool, now_ms);
+		int k, fd;
 
+		if (port == 0)
+			return say_none(pool, proto, true, err);
+		fd = bind_port(proto, port);
 		if (fd == -EADDRINUSE) { /* somebody else's: asked again when all others were */
 			portpool_give(pool, port);
 			continue;
@@ -213,9 +247,7 @@ int porttab_hold_any(struct porttab *t, uint8_t proto, uint16_t *ret, struct err
 			*ret = port;
 		return k;
 	}
-	(void) err_set(err, EADDRINUSE, "no %s port of %u-%u is free", porttab_proto_name(proto),
-		       pool->first, pool->last);
-	return PORTTAB_E_IN_USE;
+	return say_none(pool, proto, false, err);
 }
 
 /* Holds @first and those after it; *@ret_taken is the one that is somebody else's. */
@@ -242,15 +274,15 @@ static int hold_run(struct porttab *t, uint8_t proto, uint16_t first, uint16_t n
 	return 0;
 }
 
-int porttab_hold_block(struct porttab *t, uint8_t proto, uint16_t n, uint16_t *ret_first,
-		       struct err *err)
+int porttab_hold_block(struct porttab *t, uint8_t proto, uint16_t n, int64_t now_ms,
+		       uint16_t *ret_first, struct err *err)
 {
 	struct portpool *pool = &t->free[which(proto)];
 	uint32_t from = pool->after_a_block;
 
 	for (int round = 0; round < 2; round++, from = pool->first) {
 		while (from <= pool->last) {
-			uint16_t first = portpool_find_run(pool, (uint16_t) from, n), taken;
+			uint16_t first = portpool_find_run(pool, (uint16_t) from, n, now_ms), taken;
 			int k;
 
 			if (first == 0)
@@ -266,9 +298,7 @@ int porttab_hold_block(struct porttab *t, uint8_t proto, uint16_t n, uint16_t *r
 			from = (uint32_t) taken + 1;
 		}
 	}
-	(void) err_set(err, EADDRINUSE, "no %u contiguous %s ports of %u-%u are free", n,
-		       porttab_proto_name(proto), pool->first, pool->last);
-	return PORTTAB_E_IN_USE;
+	return say_no_block(pool, proto, n, run_rests(pool, n, now_ms), err);
 }
 
 int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *err)
@@ -289,19 +319,37 @@ int porttab_adopt(struct porttab *t, uint8_t proto, uint16_t port, struct err *e
 	return insert(t, proto, port, fd, err);
 }
 
-void porttab_drop(struct porttab *t, uint8_t proto, uint16_t port)
+/* False: it was not held. */
+static bool take_out(struct porttab *t, uint8_t proto, uint16_t port)
 {
 	struct held_port *h = porttab_find(t, proto, port);
 	const struct held_port *last;
 
 	if (!h)
-		return;
+		return false;
 	last = &t->v[t->n - 1];
 	h->fd = safe_close(h->fd);
 	*position(t, last->proto, last->port) = (uint32_t) (h - t->v) + 1;
 	*position(t, proto, port) = 0;
 	*h = *last;
 	t->n--;
-	if (!is_reserved(t, proto, port))
+	return true;
+}
+
+void porttab_drop(struct porttab *t, uint8_t proto, uint16_t port)
+{
+	if (take_out(t, proto, port) && !is_reserved(t, proto, port))
 		portpool_give(&t->free[which(proto)], port);
+}
+
+void porttab_release(struct porttab *t, uint8_t proto, uint16_t port, int64_t now_ms)
+{
+	if (take_out(t, proto, port) && !is_reserved(t, proto, port))
+		portpool_rest(&t->free[which(proto)], port, now_ms);
+}
+
+void porttab_rest(struct porttab *t, uint8_t proto, uint16_t port, int64_t now_ms)
+{
+	if (portpool_is_free(&t->free[which(proto)], port))
+		portpool_rest(&t->free[which(proto)], port, now_ms);
 }

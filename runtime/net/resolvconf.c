@@ -18,7 +18,14 @@ void resolvconf_done(struct resolvconf *r)
 	r->options = strv_free(r->options);
 }
 
-static bool is_usable(const char *server, bool reachable_only)
+/* What a container means by these addresses is not what the host does. */
+static bool is_elsewhere(const struct in6_addr *a)
+{
+	return !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_LINKLOCAL(a) && !IN6_IS_ADDR_V4MAPPED(a) &&
+	       !IN6_IS_ADDR_UNSPECIFIED(a);
+}
+
+static bool is_usable(const char *server, enum resolvconf_reach reach)
 {
 	struct in6_addr six;
 	struct in_addr four;
@@ -26,12 +33,14 @@ static bool is_usable(const char *server, bool reachable_only)
 	size_t len = strcspn(server, "%"); /* fe80::1%eth0: a zone of the host's devices */
 
 	if (inet_pton(AF_INET, server, &four) == 1)
-		return !reachable_only || ntohl(four.s_addr) >> 24 != 127;
-	if (reachable_only || len >= sizeof(bare))
+		return reach == RESOLVCONF_ALL || ntohl(four.s_addr) >> 24 != 127;
+	if (reach == RESOLVCONF_IPV4 || len >= sizeof(bare))
 		return false;
 	memcpy(bare, server, len);
 	bare[len] = '\0';
-	return inet_pton(AF_INET6, bare, &six) == 1;
+	if (inet_pton(AF_INET6, bare, &six) != 1)
+		return false;
+	return reach == RESOLVCONF_ALL || (server[len] == '\0' && is_elsewhere(&six));
 }
 
 static bool is_word(const char *w)
@@ -53,7 +62,7 @@ static int add_words(char ***v, char *rest)
 	return 0;
 }
 
-static int take_line(char *line, bool reachable_only, struct resolvconf *r)
+static int take_line(char *line, enum resolvconf_reach reach, struct resolvconf *r)
 {
 	char *rest, *key = strtok_r(line, " \t\r", &rest);
 
@@ -63,7 +72,7 @@ static int take_line(char *line, bool reachable_only, struct resolvconf *r)
 	if (!strcmp(key, "nameserver")) {
 		char *save, *server = strtok_r(rest, " \t", &save);
 
-		if (!server || !is_usable(server, reachable_only) ||
+		if (!server || !is_usable(server, reach) ||
 		    strv_length(r->nameservers) >= RESOLVCONF_ENTRIES_MAX)
 			return 0;
 		return strv_append(&r->nameservers, server);
@@ -77,8 +86,8 @@ static int take_line(char *line, bool reachable_only, struct resolvconf *r)
 	return 0;
 }
 
-int resolvconf_parse(const char *text, size_t len, bool reachable_only, struct resolvconf *ret,
-		     struct err *err)
+int resolvconf_parse(const char *text, size_t len, enum resolvconf_reach reach,
+		     struct resolvconf *ret, struct err *err)
 {
 	_cleanup_(resolvconf_done) struct resolvconf r = {};
 	_cleanup_(freep) char *copy = strndup(text, len);
@@ -87,14 +96,15 @@ int resolvconf_parse(const char *text, size_t len, bool reachable_only, struct r
 	if (!copy)
 		return err_set_errno(err, ENOMEM, "read resolver configuration");
 	for (char *l = strtok_r(copy, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-		if (take_line(l, reachable_only, &r) < 0)
+		if (take_line(l, reach, &r) < 0)
 			return err_set_errno(err, ENOMEM, "read resolver configuration");
 	*ret = r;
 	r = (struct resolvconf){};
 	return 0;
 }
 
-int resolvconf_read(const char *path, bool reachable_only, struct resolvconf *ret, struct err *err)
+int resolvconf_read(const char *path, enum resolvconf_reach reach, struct resolvconf *ret,
+		    struct err *err)
 {
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(err_done) struct err e = {};
@@ -106,5 +116,5 @@ int resolvconf_read(const char *path, bool reachable_only, struct resolvconf *re
 		*ret = (struct resolvconf){};
 		return 0;
 	}
-	return k < 0 ? err_move(err, &e) : resolvconf_parse(text, len, reachable_only, ret, err);
+	return k < 0 ? err_move(err, &e) : resolvconf_parse(text, len, reach, ret, err);
 }

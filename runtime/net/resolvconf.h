@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
@@ -19,14 +18,15 @@ struct resolvconf {
 	char **options;     /* owned */
 };
 
-/*
- * @text need not be terminated. With @reachable_only, resolvers on loopback and those with IPv6
- * addresses are left out. -ENOMEM.
- */
-int resolvconf_parse(const char *text, size_t len, bool reachable_only, struct resolvconf *ret,
-		     struct err *err);
+/* Which resolvers are taken; those on loopback and link-local ones are reached by the host alone. */
+enum resolvconf_reach { RESOLVCONF_ALL, RESOLVCONF_IPV4, RESOLVCONF_BOTH };
+
+/* @text need not be terminated. -ENOMEM. */
+int resolvconf_parse(const char *text, size_t len, enum resolvconf_reach reach,
+		     struct resolvconf *ret, struct err *err);
 
 /* The same from a file; an absent one says nothing. -EFBIG over RESOLVCONF_BYTES_MAX. */
-int resolvconf_read(const char *path, bool reachable_only, struct resolvconf *ret, struct err *err);
+int resolvconf_read(const char *path, enum resolvconf_reach reach, struct resolvconf *ret,
+		    struct err *err);
 
 void resolvconf_done(struct resolvconf *r);

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { BATCH_MAX = 8, REPLY_MAX = 16 * 1024, DUMP_MAX = 64 * 1024 };
+enum { BATCH_MAX = 20, REPLY_MAX = 16 * 1024, DUMP_MAX = 64 * 1024 };
 
 static int open_protocol(int protocol, const char *name, struct err *err)
 {

@@ -29,7 +29,7 @@ int rtnl_open(struct err *err);
 int rtnl_open_netfilter(struct err *err);
 
 /*
- * Sends @n messages (at most 8) and reads their acks. Each is tried even when an earlier one
+ * Sends @n messages (at most 20) and reads their acks. Each is tried even when an earlier one
  * failed; the first error is returned. A NULL message counts as one that could not be allocated:
  * -ENOMEM.
  */

@@ -78,42 +78,7 @@ int ruleset_generation(int nfnl, uint32_t *ret, struct err *err)
 	return 0;
 }
 
-static int take_chain(struct nlmsghdr *h, void *userdata)
-{
-	struct nlattr *in[NFTA_CHAIN_MAX + 1], *hook[NFTA_HOOK_MAX + 1];
-	const struct nfgenmsg *head = nlmsg_data(h);
-	char *found = userdata;
-
-	if (*found || nlmsg_parse(h, sizeof(*head), in, NFTA_CHAIN_MAX, NULL) < 0 ||
-	    (head->nfgen_family != NFPROTO_IPV4 && head->nfgen_family != NFPROTO_INET) ||
-	    !in[NFTA_CHAIN_TABLE] || !in[NFTA_CHAIN_NAME] || !in[NFTA_CHAIN_HOOK] ||
-	    !in[NFTA_CHAIN_POLICY] || ntohl(nla_get_u32(in[NFTA_CHAIN_POLICY])) != NF_DROP)
-		return 0;
-	if (nla_parse_nested(hook, NFTA_HOOK_MAX, in[NFTA_CHAIN_HOOK], NULL) < 0 ||
-	    !hook[NFTA_HOOK_HOOKNUM] ||
-	    ntohl(nla_get_u32(hook[NFTA_HOOK_HOOKNUM])) != NF_INET_FORWARD)
-		return 0;
-	(void) snprintf(found, RULESET_CHAIN_BYTES, "chain %.64s of table %s %.64s",
-			nla_get_string(in[NFTA_CHAIN_NAME]),
-			head->nfgen_family == NFPROTO_INET ? "inet" : "ip",
-			nla_get_string(in[NFTA_CHAIN_TABLE]));
-	return 0;
-}
-
-int ruleset_forward_policy(int nfnl, char chain[RULESET_CHAIN_BYTES], struct err *err)
-{
-	_cleanup_(nlmsg_freep) struct nl_msg *m = request(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC);
-	int k;
-
-	*chain = '\0';
-	if (!m)
-		return err_set_errno(err, ENOMEM, "build netlink request");
-	k = rtnl_dump(nfnl, m, take_chain, chain, err);
-	return k < 0 ? err_wrap(err, "read the chains of nftables") : 0;
-}
-
-/* FNV-1a; not against malice: who may write nftables rules may do anything. */
-static uint64_t mix(uint64_t hash, const void *data, size_t n)
+uint64_t ruleset_mix(uint64_t hash, const void *data, size_t n)
 {
 	const uint8_t *p = data;
 
@@ -138,8 +103,8 @@ static int take(struct nlmsghdr *h, void *userdata)
 	name = nla_find(attrs, left, NFTA_TABLE_NAME);
 	if (!name || nla_len(name) < 4 || strncmp(nla_data(name), "ecs", 4) != 0)
 		return 0;
-	*hash = mix(*hash, &h->nlmsg_type, sizeof(h->nlmsg_type));
-	*hash = mix(*hash, attrs, (size_t) left);
+	*hash = ruleset_mix(*hash, &h->nlmsg_type, sizeof(h->nlmsg_type));
+	*hash = ruleset_mix(*hash, attrs, (size_t) left);
 	return 0;
 }
 
@@ -163,16 +128,20 @@ static int read_family(int nfnl, uint8_t family, uint64_t *hash, struct err *err
 	return 0;
 }
 
-static int read_table(int nfnl, uint64_t *hash, struct err *err)
+static int read_table(int nfnl, struct ruleset_print *ret, struct err *err)
 {
-	int k;
+	uint64_t hash = 0, inet;
+	int k = read_family(nfnl, NFPROTO_INET, &hash, err);
 
-	*hash = 0;
-	k = read_family(nfnl, NFPROTO_INET, hash, err);
-	return k < 0 ? k : read_family(nfnl, NFPROTO_BRIDGE, hash, err);
+	inet = hash;
+	if (k >= 0)
+		k = read_family(nfnl, NFPROTO_BRIDGE, &hash, err);
+	*ret = (struct ruleset_print){ hash, inet != 0, hash != inet };
+	return k;
 }
 
-int ruleset_fingerprint(int nfnl, uint64_t *ret, uint32_t *ret_generation, struct err *err)
+int ruleset_fingerprint(int nfnl, struct ruleset_print *ret, uint32_t *ret_generation,
+			struct err *err)
 {
 	uint32_t before, after = 0;
 

@@ -19,19 +19,20 @@ int ruleset_monitor(struct err *err);
 /* Empties that socket. */
 void ruleset_monitor_drain(int fd);
 
-enum { RULESET_CHAIN_BYTES = 160 };
-
-/*
- * A chain of somebody else that drops forwarded IPv4 packets unless one of its rules accepts them:
- * "chain FORWARD of table ip filter"; "": there is none.
- */
-int ruleset_forward_policy(int nfnl, char chain[RULESET_CHAIN_BYTES], struct err *err);
+/* FNV-1a, starting at 0; not against malice: who may write nftables rules may do anything. */
+uint64_t ruleset_mix(uint64_t hash, const void *data, size_t n);
 
 /* The number of the last transaction. @nfnl: a socket of rtnl_open_netfilter(). */
 int ruleset_generation(int nfnl, uint32_t *ret, struct err *err);
 
+struct ruleset_print {
+	uint64_t hash;
+	bool inet, bridge; /* the table is there */
+};
+
 /*
- * A hash of the tables `inet ecs` and `bridge ecs`, their chains and their rules with their handles; not of the elements of maps.
- * *@ret_generation is the one that it belongs to. 0 as hash: there are no such tables.
+ * A hash of the tables `inet ecs` and `bridge ecs`, their chains and their rules with their
+ * handles; not of the elements of maps. *@ret_generation is the one that it belongs to.
  */
-int ruleset_fingerprint(int nfnl, uint64_t *ret, uint32_t *ret_generation, struct err *err);
+int ruleset_fingerprint(int nfnl, struct ruleset_print *ret, uint32_t *ret_generation,
+			struct err *err);

@@ -37,3 +37,11 @@ int sysctl_set(const char *path, const char *value, bool optional, struct err *e
 		return err_set_errno(err, errno, "set /proc/sys/%s to %s", path, value);
 	return 0;
 }
+
+bool sysctl_is(const char *path, const char *value)
+{
+	_cleanup_(closep) int dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closep) int fd = dir < 0 ? -EBADF : openat(dir, path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && has_value(fd, value);
+}

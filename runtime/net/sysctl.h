@@ -12,3 +12,6 @@
  * not have is no error.
  */
 int sysctl_set(const char *path, const char *value, bool optional, struct err *err);
+
+/* Whether the knob is there and says @value. */
+bool sysctl_is(const char *path, const char *value);
