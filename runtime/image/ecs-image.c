@@ -4,12 +4,10 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +16,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/json.h"
+#include "common/spawn.h"
 #include "common/strv.h"
 #include "runtime/image/command.h"
 #include "runtime/image/mirror.h"
@@ -275,7 +274,7 @@ static int take_prune_option(struct options *o, int id, const char *value, struc
 		o->name = value;
 		return 0;
 	default:
-		return err_set(err, EINVAL, "unknown option, or one without its value; see --help");
+		return err_set(err, EINVAL, "an option that is not dealt with");
 	}
 }
 
@@ -357,7 +356,11 @@ static int parse_arguments(int argc, char **argv, struct options *o, const struc
 
 	opterr = 0;
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		int k = take_option(o, id, optarg, err);
+		int k = id == '?'
+				? err_set(err, EINVAL,
+					  "%.64s: no option, or one without its value; see --help",
+					  argv[optind - 1])
+				: take_option(o, id, optarg, err);
 
 		if (k < 0)
 			return k;
@@ -427,20 +430,6 @@ static int run(const struct command *command, struct options *o)
 	return command->run(o, store, &err);
 }
 
-/*
- * Who reads our lines is who wants the work: a pull of an agent that was killed ends, and the next
- * agent begins its own. What is fetched until then stays in the store.
- */
-static void end_with_the_reader(void)
-{
-	struct pollfd p = { .fd = STDOUT_FILENO };
-
-	(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-	/* It may have died before that. */
-	if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
-		exit(EXIT_FAILURE);
-}
-
 int main(int argc, char **argv)
 {
 	struct options o = { .store_dir = IMAGE_STORE_DIR_DEFAULT,
@@ -456,8 +445,7 @@ int main(int argc, char **argv)
 		(void) fprintf(stderr, "ecs-image: %s\n", err_text(&err));
 		return EXIT_USAGE;
 	}
-	if (o.report.json)
-		end_with_the_reader();
+	spawn_end_with_parent(SIGTERM); /* what was fetched stays in the store for the next pull */
 	code = run(command, &o);
 	free(o.unpacker_program);
 	(void) strv_free(o.keep);

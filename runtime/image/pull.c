@@ -261,7 +261,8 @@ static int spawn_child(struct image_pull *p, const struct image_pull_params *par
 	struct spawn_params sp = { .path = params->program ? params->program
 							   : PKGLIBEXECDIR "/ecs-image",
 				   .fds = fds,
-				   .new_session = true };
+				   .new_session = true,
+				   .ends_with_us = true };
 	int ends[2], k;
 
 	if (build_argv(params, &argv) < 0)

@@ -21,6 +21,7 @@
 
 #include "common/cleanup.h"
 #include "common/fs.h"
+#include "common/spawn.h"
 #include "runtime/volume/ecs-volume.h"
 #include "runtime/volume/volume.h"
 
@@ -103,10 +104,9 @@ int main(int argc, char **argv)
 	_cleanup_(err_done) struct err err = {};
 
 	(void) umask(0);
-	if (getsid(0) == getpid()) {
+	if (getsid(0) == getpid())
 		(void) signal(SIGTERM, on_term);
-		(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-	}
+	spawn_end_with_parent(SIGTERM);
 	if (run(argc, argv, &err) == 0)
 		return EXIT_SUCCESS;
 	if (err.code)

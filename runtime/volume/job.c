@@ -176,7 +176,8 @@ static int start(struct volume_job *j, const struct volume_job_params *p, char *
 					  .argv = argv,
 					  .fds = (struct spawn_fd[]){ { ends[1], 2 } },
 					  .n_fds = 1,
-					  .new_session = true },
+					  .new_session = true,
+					  .ends_with_us = true },
 		  &j->pid, &pidfd, err);
 	(void) safe_close(ends[1]);
 	if (k < 0)
