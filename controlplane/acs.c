@@ -92,12 +92,37 @@ static bool has_room(const struct acs *s)
 	       ws_queued_bytes(s->ws) < WIRE_MAX_QUEUE_BYTES / 4;
 }
 
+/* The interfaces of tasks that a payload is going to bring. */
+static int send_interfaces(struct acs *s, const json_t *tasks, struct err *err)
+{
+	const json_t *task;
+	size_t i;
+
+	json_array_foreach((json_t *) tasks, i, task) {
+		_cleanup_(composed_done) struct composed c = {};
+		int k;
+
+		if (json_array_size(json_object_get(task, "attachments")) == 0)
+			continue;
+		if (!has_room(s))
+			return 0;
+		k = acs_compose_attach(s->w->cp, s->agent->instance_arn, task, &c, err);
+		if (k == 0 && c.text && !outbox_is_about(&s->outbox, PENDING_ATTACH, c.key))
+			k = dispatch(s, PENDING_ATTACH, &c, err);
+		if (k < 0)
+			return k;
+	}
+	return 0;
+}
+
 static int send_payloads(struct acs *s, struct err *err)
 {
 	json_auto_t *tasks = NULL;
 	size_t from = 0;
 	int k = list_untold(s, &tasks, err);
 
+	if (k == 0)
+		k = send_interfaces(s, tasks, err);
 	while (k == 0 && from < json_array_size(tasks) && has_room(s)) {
 		_cleanup_(composed_done) struct composed c = {};
 

@@ -13,6 +13,8 @@
 #include "controlplane/arn.h"
 #include "controlplane/controlplane.h"
 #include "controlplane/credentials.h"
+#include "controlplane/eni.h"
+#include "controlplane/eni_wait.h"
 #include "controlplane/payload.h"
 #include "controlplane/store.h"
 #include "controlplane/task.h"
@@ -88,7 +90,7 @@ static int role_credentials(struct controlplane *cp, const json_t *task, const c
 
 static int build_task(struct controlplane *cp, const json_t *task, json_t **ret, struct err *err)
 {
-	json_auto_t *definition = NULL, *role = NULL, *execution = NULL;
+	json_auto_t *definition = NULL, *role = NULL, *execution = NULL, *interface = NULL;
 	struct payload_source src = { .task = task,
 				      .region = cp->settings.region,
 				      .account = cp->settings.account };
@@ -103,8 +105,12 @@ static int build_task(struct controlplane *cp, const json_t *task, json_t **ret,
 	if (k == 0)
 		k = role_credentials(cp, task, payload_execution_role_arn(task, definition),
 				     ROLE_EXECUTION, &execution, err);
+	if (k == 0)
+		k = store_eni_of_task(cp->store, json_get_string(task, "taskArn", ""), &interface,
+				      err);
 	if (k < 0)
 		return k;
+	src.interface = interface;
 	src.definition = definition;
 	src.role_credentials = role;
 	src.execution_credentials = execution;
@@ -186,6 +192,31 @@ int acs_compose_payload(struct controlplane *cp, const char *instance_arn, const
 	ret->text = acs_encode("PayloadMessage", json_incref(message));
 	ret->tasks = json_incref(desired);
 	return ret->text ? 0 : err_set(err, ENOMEM, "build a payload");
+}
+
+/* --- network interfaces ------------------------------------------------------------------------ */
+
+int acs_compose_attach(struct controlplane *cp, const char *instance_arn, const json_t *task,
+		       struct composed *ret, struct err *err)
+{
+	const char *arn = json_get_string(task, "taskArn", "");
+	const char *cluster = json_get_string(task, "clusterArn", "");
+	json_auto_t *interface = NULL;
+	int k = is_stop(task) ? STORE_E_NOT_FOUND
+			      : store_eni_of_task(cp->store, arn, &interface, err);
+
+	if (k != 0)
+		return k < 0 ? k : 0;
+	(void) snprintf(ret->key, sizeof(ret->key), "ENI %s", arn);
+	ret->text = acs_encode(
+		"AttachTaskNetworkInterfacesMessage",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:[O]}", "messageId",
+			  random_uuid(ret->message_id), "clusterArn", cluster,
+			  "containerInstanceArn", instance_arn, "taskArn", arn, "taskClusterArn",
+			  cluster, "generatedAt", (json_int_t) clock_real_ms(), "waitTimeoutMs",
+			  (json_int_t) eni_wait_ms(cp), "elasticNetworkInterfaces", interface));
+	ret->tasks = json_pack("{s:n}", ret->key);
+	return ret->text && ret->tasks ? 0 : err_set(err, ENOMEM, "build an attachment");
 }
 
 /* --- manifests ---------------------------------------------------------------------------------- */
@@ -297,6 +328,32 @@ int acs_store_acks(struct controlplane *cp, const json_t *tasks, struct err *err
 	if (cp_end(cp, k >= 0, err) < 0)
 		return -err->code;
 	return k < 0 ? k : 0;
+}
+
+static int store_attaching(struct controlplane *cp, const char *task_arn, struct err *err)
+{
+	json_auto_t *task = NULL;
+	int k = store_task_get(cp->store, task_arn, &task, err);
+	const json_t *a = json_array_get(json_object_get(task, "attachments"), 0);
+
+	if (k != 0 || strcmp(json_get_string(a, "status", ""), "PRECREATED") != 0)
+		return k < 0 ? k : 0;
+	eni_set_status(task, "ATTACHING");
+	return store_task_put(cp->store, task, err);
+}
+
+int acs_store_attaching(struct controlplane *cp, const json_t *tasks, struct err *err)
+{
+	const char *key;
+	json_t *v;
+	int k = cp_begin(cp, err);
+
+	if (k < 0)
+		return k;
+	json_object_foreach((json_t *) tasks, key, v)
+		if (k == 0 && strchr(key, ' '))
+			k = store_attaching(cp, strchr(key, ' ') + 1, err);
+	return cp_end(cp, k == 0, err) < 0 ? -err->code : k;
 }
 
 /* A task is to stop when nothing here wants it to run on this instance. */

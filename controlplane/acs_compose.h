@@ -19,8 +19,8 @@ struct controlplane;
 struct composed {
 	char message_id[UUID_TEXT_MAX];
 	char *text;    /* owned; NULL: there turned out to be nothing to say */
-	json_t *tasks; /* owned: {task ARN: desired status}, {key: null} of credentials */
-	char key[544]; /* of credentials: "ROLETYPE TASKARN" */
+	json_t *tasks; /* owned: {task ARN: desired status}, {key: null} of others */
+	char key[544]; /* of credentials: "ROLETYPE TASKARN"; of an interface: "ENI TASKARN" */
 };
 
 void composed_done(struct composed *c);
@@ -37,6 +37,10 @@ int acs_list_due(struct controlplane *cp, const char *instance_arn, bool all, js
 int acs_compose_payload(struct controlplane *cp, const char *instance_arn, const json_t *tasks,
 			size_t *from, struct composed *ret, struct err *err);
 
+/* What comes before the payload of a task that has a network interface; no text when @task has none. */
+int acs_compose_attach(struct controlplane *cp, const char *instance_arn, const json_t *task,
+		       struct composed *ret, struct err *err);
+
 int acs_compose_manifest(struct controlplane *cp, const char *instance_arn, struct composed *ret,
 			 struct err *err);
 
@@ -49,6 +53,9 @@ bool acs_is_current(struct controlplane *cp, bool payload, const json_t *tasks);
 
 /* The payload about @tasks was acked: one transaction. */
 int acs_store_acks(struct controlplane *cp, const json_t *tasks, struct err *err);
+
+/* The agent knows of the interfaces of @tasks (as in struct composed) and waits for them. */
+int acs_store_attaching(struct controlplane *cp, const json_t *tasks, struct err *err);
 
 /* Which of the candidates really are to stop, as a list of task identifiers. */
 int acs_verify_stops(struct controlplane *cp, const char *instance_arn, const struct acs_inbound *m,

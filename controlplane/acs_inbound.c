@@ -29,6 +29,10 @@ static void on_ack(struct acs *s, const struct acs_inbound *m)
 		log_error("Failed to record an ack of '%s': %s", acs_arn(s), err_text(&err));
 		return; /* repeated, and acked again */
 	}
+	if (p->kind == PENDING_ATTACH && acs_store_attaching(s->w->cp, p->tasks, &err) < 0) {
+		log_error("Failed to record an ack of '%s': %s", acs_arn(s), err_text(&err));
+		return;
+	}
 	if (p->kind != PENDING_CREDENTIALS)
 		outbox_remove(&s->outbox, p);
 	if (s->more)

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/eni.h"
 #include "controlplane/instance.h"
 #include "controlplane/server.h"
 #include "controlplane/schema.h"
@@ -310,20 +311,14 @@ static int submit_container(struct controlplane *cp, const json_t *in, json_t **
 	return task_apply_container_change(cp, in, e) < 0 ? -1 : acknowledge(out);
 }
 
-/* This control plane hands out no network interfaces or volumes, so there is nothing to confirm:
- * an attachment it never announced is accepted and noted. */
 static int submit_attachments(struct controlplane *cp, const json_t *in, json_t **out,
 			      struct api_error *e)
 {
 	char cluster[ARN_NAME_MAX];
-	const json_t *a;
-	size_t i;
 
-	if (check(in, attachments_schema, e) < 0 || cluster_of_request(cp, in, cluster, e) < 0)
+	if (check(in, attachments_schema, e) < 0 || cluster_of_request(cp, in, cluster, e) < 0 ||
+	    eni_apply_attachment_changes(cp, in, e) < 0)
 		return -1;
-	json_array_foreach(json_object_get(in, "attachments"), i, a)
-		log_info("Attachment '%s' is %s", json_get_string(a, "attachmentArn", ""),
-			 json_get_string(a, "status", ""));
 	return acknowledge(out);
 }
 

@@ -83,6 +83,11 @@ char *arn_instance(const struct controlplane *cp, const char *cluster, const cha
 	return format(cp, buf, "container-instance", cluster, id, NULL);
 }
 
+char *arn_service(const struct controlplane *cp, const char *cluster, const char *name, char *buf)
+{
+	return format(cp, buf, "service", cluster, name, NULL);
+}
+
 char *arn_container(const struct controlplane *cp, const char *cluster, const char *task_id,
 		    const char *uuid, char *buf)
 {

@@ -21,7 +21,7 @@ struct arn {
 	char partition[ARN_PARTITION_MAX];
 	char region[ARN_REGION_MAX];
 	char account[ARN_ACCOUNT_MAX];
-	char type[32];              /* "cluster", "task", "container-instance", "task-definition" */
+	char type[32];              /* "cluster", "task", "container-instance", "task-definition", "service" */
 	char cluster[ARN_NAME_MAX]; /* of tasks and instances in the long format, of a cluster */
 	char id[ARN_NAME_MAX];      /* last component: id, cluster name, "family:revision" */
 };
@@ -33,6 +33,7 @@ bool arn_parse(const char *text, struct arn *ret);
 char *arn_cluster(const struct controlplane *cp, const char *name, char *buf);
 char *arn_task(const struct controlplane *cp, const char *cluster, const char *id, char *buf);
 char *arn_instance(const struct controlplane *cp, const char *cluster, const char *id, char *buf);
+char *arn_service(const struct controlplane *cp, const char *cluster, const char *name, char *buf);
 char *arn_container(const struct controlplane *cp, const char *cluster, const char *task_id,
 		    const char *uuid, char *buf);
 char *arn_taskdef(const struct controlplane *cp, const char *family, int revision, char *buf);

@@ -59,7 +59,8 @@ int cluster_of_request(struct controlplane *cp, const json_t *in, char *name, st
 }
 
 /* Adds the counted members. */
-static int describe(struct controlplane *cp, json_t *doc, struct err *err)
+static int describe(struct controlplane *cp, json_t *doc, struct cluster_counts *ret,
+		    struct err *err)
 {
 	struct cluster_counts c = {};
 	int k = store_cluster_counts(cp->store, json_get_string(doc, "clusterName", ""), &c, err);
@@ -70,14 +71,17 @@ static int describe(struct controlplane *cp, json_t *doc, struct err *err)
 				   json_integer(c.instances));
 	(void) json_object_set_new(doc, "runningTasksCount", json_integer(c.running_tasks));
 	(void) json_object_set_new(doc, "pendingTasksCount", json_integer(c.pending_tasks));
+	(void) json_object_set_new(doc, "activeServicesCount", json_integer(c.active_services));
+	*ret = c;
 	return 0;
 }
 
 static int answer_cluster(struct controlplane *cp, json_t *doc, json_t **out, struct api_error *e)
 {
 	_cleanup_(err_done) struct err err = {};
+	struct cluster_counts c;
 
-	if (describe(cp, doc, &err) < 0)
+	if (describe(cp, doc, &c, &err) < 0)
 		return api_fail_server(e, &err);
 	return answer_with(json_pack("{s:O}", "cluster", doc), out, e);
 }
@@ -165,27 +169,28 @@ static void hide_members(const json_t *in, json_t *doc)
 		(void) json_object_set_new(doc, "settings", json_array());
 }
 
-static void add_statistics(json_t *doc)
+/* All there is here is of launch type EC2. */
+static void add_statistics(json_t *doc, const struct cluster_counts *c)
 {
-	static const char *const names[] = {
-		"runningEC2TasksCount",    "runningFargateTasksCount",
-		"pendingEC2TasksCount",    "pendingFargateTasksCount",
-		"activeEC2ServiceCount",   "activeFargateServiceCount",
-		"drainingEC2ServiceCount", "drainingFargateServiceCount",
+	const struct {
+		const char *name;
+		int64_t value;
+	} all[] = {
+		{ "runningEC2TasksCount", c->running_tasks },
+		{ "runningFargateTasksCount", 0 },
+		{ "pendingEC2TasksCount", c->pending_tasks },
+		{ "pendingFargateTasksCount", 0 },
+		{ "activeEC2ServiceCount", c->active_services },
+		{ "activeFargateServiceCount", 0 },
+		{ "drainingEC2ServiceCount", c->draining_services },
+		{ "drainingFargateServiceCount", 0 },
 	};
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *from = i == 0   ? "runningTasksCount"
-				   : i == 2 ? "pendingTasksCount"
-					    : "activeServicesCount";
-		char value[24];
-
-		(void) snprintf(value, sizeof(value), "%lld",
-				(long long) json_get_int(doc, from, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		(void) json_array_append_new(
-			list, json_pack("{s:s, s:s}", "name", names[i], "value", value));
-	}
+			list, json_pack("{s:s, s:o}", "name", all[i].name, "value",
+					json_sprintf("%lld", (long long) all[i].value)));
 	(void) json_object_set_new(doc, "statistics", list);
 }
 
@@ -195,6 +200,7 @@ static int describe_one(struct controlplane *cp, const json_t *in, const char *r
 	_cleanup_(json_decrefp) json_t *doc = NULL;
 	_cleanup_(err_done) struct err err = {};
 	char name[ARN_NAME_MAX], arn[ARN_MAX];
+	struct cluster_counts c = {};
 	int k;
 
 	if (name_of(ref, name, e) < 0)
@@ -203,11 +209,11 @@ static int describe_one(struct controlplane *cp, const json_t *in, const char *r
 	if (k > 0)
 		return failure_add(failures, arn_cluster(cp, name, arn), "MISSING", NULL, e);
 	if (k == 0)
-		k = describe(cp, doc, &err);
+		k = describe(cp, doc, &c, &err);
 	if (k < 0)
 		return api_fail_server(e, &err);
 	if (param_includes(in, "include", "STATISTICS"))
-		add_statistics(doc);
+		add_statistics(doc, &c);
 	hide_members(in, doc);
 	(void) json_array_append(clusters, doc);
 	return 0;
@@ -250,6 +256,9 @@ static int delete_cluster(struct controlplane *cp, const json_t *in, json_t **ou
 		return api_fail(e, "ClusterContainsContainerInstancesException",
 				"The Cluster cannot be deleted while Container Instances are "
 				"active or draining.");
+	if (c.active_services + c.draining_services > 0)
+		return api_fail(e, "ClusterContainsServicesException",
+				"The Cluster cannot be deleted while Services are active.");
 	if (c.running_tasks + c.pending_tasks > 0)
 		return api_fail(e, "ClusterContainsTasksException",
 				"The Cluster cannot be deleted while Tasks are active.");

@@ -12,6 +12,9 @@
 #include "common/fs.h"
 #include "controlplane/server.h"
 #include "controlplane/store.h"
+#include "controlplane/subnets.h"
+
+enum { WAKE_AFTER_US = 10000 }; /* what comes in a burst is answered once */
 
 struct cp_note {
 	struct cp_note *next;
@@ -47,6 +50,11 @@ int cp_init(struct controlplane *cp, const struct cp_settings *settings, struct 
 	int k;
 
 	*cp = (struct controlplane){ .settings = *settings };
+	if (settings->subnets_file) {
+		k = subnets_load(settings->subnets_file, &cp->subnets, err);
+		if (k < 0)
+			return k;
+	}
 	if (settings->data_dir) {
 		k = fs_mkdir_p(settings->data_dir, 0700, err);
 		if (k == 0)
@@ -80,6 +88,9 @@ void cp_done(struct controlplane *cp)
 		cp->wire->stop(cp);
 	cp->server = server_free(cp->server);
 	cp->store = store_close(cp->store);
+	json_decref(cp->subnets);
+	cp->subnets = NULL;
+	cp->services = sd_event_source_disable_unref(cp->services);
 	cp->loop = sd_event_unref(cp->loop);
 	if (cp->lock_fd > 0)
 		cp->lock_fd = safe_close(cp->lock_fd);
@@ -129,6 +140,15 @@ static void deliver_notes(struct controlplane *cp)
 		free(n);
 		n = next;
 	}
+}
+
+void cp_wake_services(struct controlplane *cp)
+{
+	if (!cp->services || cp->services_awake)
+		return;
+	cp->services_awake = true;
+	(void) sd_event_source_set_time_relative(cp->services, WAKE_AFTER_US);
+	(void) sd_event_source_set_enabled(cp->services, SD_EVENT_ONESHOT);
 }
 
 int cp_begin(struct controlplane *cp, struct err *err)

@@ -72,7 +72,9 @@ struct cp_settings {
 	const char *account;          /* twelve digits */
 	const char *data_dir;         /* NULL: the store is in memory, for tests */
 	const char *credentials_file; /* NULL: any well-formed signature is accepted */
+	const char *subnets_file;     /* NULL: no subnets, so no tasks of mode awsvpc */
 	int heartbeat_s;              /* between ACS heartbeats (--heartbeat-seconds); 0: 60 */
+	int eni_wait_s;               /* for an interface (--eni-wait-seconds); 0: 300 */
 	bool fault_injection;         /* POST /local/fault is served (--fault-injection) */
 };
 
@@ -83,12 +85,17 @@ struct controlplane {
 	sd_event *loop;          /* owned; NULL in tests of operations */
 	int lock_fd;             /* owned: keeps a second server off the data directory; 0: none */
 	struct store *store;     /* owned */
+	json_t *subnets;         /* owned: subnets_load(); NULL: none */
 	struct server *server;   /* owned; NULL in tests of operations */
 	struct sigv4_keys *keys; /* owned by the wire half; NULL: signatures are not verified */
 	const struct wire *wire; /* NULL: no wire half */
 	void *wire_data;         /* the wire half's own */
 	bool stopping;           /* a signal came */
 	struct cp_note *notes;   /* owned: queued until the commit, oldest first */
+	/* The next look at the services, and whether it is due at once. services_start() makes it;
+	 * owned, NULL in tests of operations. */
+	sd_event_source *services;
+	bool services_awake;
 };
 
 /*
@@ -101,6 +108,9 @@ void cp_done(struct controlplane *cp);
 /* Queue a notification; dropped if the transaction is rolled back. -ENOMEM with @err set. */
 int cp_note_task(struct controlplane *cp, const char *task_arn, struct err *err);
 int cp_note_instance_gone(struct controlplane *cp, const char *instance_arn, struct err *err);
+
+/* Something changed that services may have to answer: look at them soon, after the commit. */
+void cp_wake_services(struct controlplane *cp);
 
 /*
  * The bracket around everything that changes the store from outside of an operation (a timer, a

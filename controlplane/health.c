@@ -70,6 +70,7 @@ static int apply_task(struct controlplane *cp, const char *instance_arn, const j
 	if (!ok ||
 	    !set_if_changed(task, "healthStatus", health_of_task(task, definition), &changed))
 		return err_set(err, ENOMEM, "set the health of a task");
+	cp_wake_services(cp);
 	return store_task_put(cp->store, task, err);
 }
 

@@ -119,6 +119,7 @@ int instance_set_connected(struct controlplane *cp, const char *instance_arn, bo
 		(void) json_object_set_new(info, "dockerVersion", json_string(docker_version));
 	(void) json_object_set_new(doc, "agentConnected", json_boolean(connected));
 	bump_version(doc);
+	cp_wake_services(cp);
 	return store_instance_put(cp->store, doc, err);
 }
 
@@ -240,6 +241,7 @@ static int set_state(struct controlplane *cp, const json_t *in, json_t *doc, str
 		return 0;
 	(void) json_object_set_new(doc, "status", json_string(status));
 	bump_version(doc);
+	cp_wake_services(cp);
 	return store_instance_put(cp->store, doc, &err) < 0 ? api_fail_server(e, &err) : 0;
 }
 
@@ -278,6 +280,7 @@ static int give_up_tasks(struct controlplane *cp, const char *arn, bool force, s
 		if (task_give_up(cp, task, "Container instance deregistration forced by user",
 				 &err) < 0)
 			return api_fail_server(e, &err);
+	cp_wake_services(cp);
 	return 0;
 }
 

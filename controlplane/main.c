@@ -13,7 +13,9 @@
 #include "common/log.h"
 #include "controlplane/controlplane.h"
 #include "controlplane/credentials.h"
+#include "controlplane/eni_wait.h"
 #include "controlplane/server.h"
+#include "controlplane/service.h"
 #include "controlplane/store.h"
 #include "controlplane/wire.h"
 
@@ -40,24 +42,29 @@ static void args_done(struct args *a)
 
 static int usage(FILE *to)
 {
-	(void) fputs("Usage: ecs-controlplane [OPTION]...\n"
-		     "An ECS-compatible control plane for one machine or a small lab.\n\n"
-		     "  --listen ADDRESS:PORT  where to serve (default 127.0.0.1:8080; port 0: any "
-		     "free)\n"
-		     "  --data DIR             where state is kept (default " LOCALSTATEDIR
-		     "/lib/ecs-controlplane)\n"
-		     "  --region NAME          region in ARNs (default us-east-1)\n"
-		     "  --account DIGITS       account in ARNs (default 123456789012)\n"
-		     "  --credentials FILE     demand valid signatures by the key pairs of FILE\n"
-		     "  --heartbeat-seconds N  between heartbeats to agents (default 60)\n"
-		     "  --fault-injection      serve POST /local/fault, for tests\n"
-		     "  --log-level LEVEL      crit, error, warn, info (default), debug, none\n"
-		     "  --log-format FORMAT    logfmt (default) or json\n"
-		     "  --print-port           print the port to standard output once ready\n"
-		     "  --ready-fd FD          write \"PORT\\n\" to FD once ready, and close it\n"
-		     "  --help, --version\n\n"
-		     "Point the AWS CLI at it: aws --endpoint-url http://ADDRESS:PORT ecs ...\n",
-		     to);
+	(void) fputs(
+		"Usage: ecs-controlplane [OPTION]...\n"
+		"An ECS-compatible control plane for one machine or a small lab.\n\n"
+		"  --listen ADDRESS:PORT  where to serve (default 127.0.0.1:8080; port 0: any "
+		"free)\n"
+		"  --data DIR             where state is kept (default " LOCALSTATEDIR
+		"/lib/ecs-controlplane)\n"
+		"  --region NAME          region in ARNs (default us-east-1)\n"
+		"  --account DIGITS       account in ARNs (default 123456789012)\n"
+		"  --credentials FILE     demand valid signatures by the key pairs of FILE\n"
+		"  --subnets FILE         subnets and network interfaces for tasks of mode "
+		"awsvpc\n"
+		"  --heartbeat-seconds N  between heartbeats to agents (default 60)\n"
+		"  --eni-wait-seconds N   for a task's network interface to be attached (default "
+		"300)\n"
+		"  --fault-injection      serve POST /local/fault, for tests\n"
+		"  --log-level LEVEL      crit, error, warn, info (default), debug, none\n"
+		"  --log-format FORMAT    logfmt (default) or json\n"
+		"  --print-port           print the port to standard output once ready\n"
+		"  --ready-fd FD          write \"PORT\\n\" to FD once ready, and close it\n"
+		"  --help, --version\n\n"
+		"Point the AWS CLI at it: aws --endpoint-url http://ADDRESS:PORT ecs ...\n",
+		to);
 	return to == stdout ? EXIT_SUCCESS : 2;
 }
 
@@ -124,6 +131,8 @@ static const struct option options[] = {
 	{ "ready-fd", required_argument, NULL, OPT_FIRST + 8 },
 	{ "heartbeat-seconds", required_argument, NULL, OPT_FIRST + 9 },
 	{ "fault-injection", no_argument, NULL, OPT_FIRST + 10 },
+	{ "subnets", required_argument, NULL, OPT_FIRST + 11 },
+	{ "eni-wait-seconds", required_argument, NULL, OPT_FIRST + 12 },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'v' },
 	{},
@@ -165,8 +174,17 @@ static int apply_option(int opt, struct args *a, struct err *err)
 				       optarg);
 		a->settings.heartbeat_s = (int) fd;
 		return 0;
+	case OPT_FIRST + 12:
+		if (parse_number(optarg, 3600, &fd) < 0 || fd == 0)
+			return err_set(err, EINVAL, "--eni-wait-seconds: '%s' is outside 1..3600",
+				       optarg);
+		a->settings.eni_wait_s = (int) fd;
+		return 0;
 	case OPT_FIRST + 10:
 		a->settings.fault_injection = true;
+		return 0;
+	case OPT_FIRST + 11:
+		a->settings.subnets_file = optarg;
 		return 0;
 	default:
 		if (parse_number(optarg, 1 << 20, &fd) < 0)
@@ -211,6 +229,7 @@ static int on_purge(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void) usec;
 	if (store_tasks_purge(cp->store, clock_real_ms() - STOPPED_TASKS_KEPT_MS, &err) < 0 ||
+	    store_services_purge(cp->store, clock_real_ms() - STOPPED_TASKS_KEPT_MS, &err) < 0 ||
 	    credentials_purge(cp->store, &err) < 0)
 		log_warn("Failed to forget old tasks, will try again: %s", err_text(&err));
 	(void) sd_event_source_set_time_relative(source, PURGE_EVERY_S * 1000000ULL);
@@ -295,6 +314,10 @@ static int serve(const struct args *a, struct controlplane *cp, struct err *err)
 		k = make_loop(cp, err);
 	if (k == 0)
 		k = wire_start(cp, err);
+	if (k == 0)
+		k = services_start(cp, err);
+	if (k == 0)
+		k = eni_wait_start(cp, err);
 	if (k == 0)
 		k = server_start(cp, err);
 	if (k < 0)

@@ -13,25 +13,21 @@
 
 static const struct operation *const tables[] = {
 	cluster_operations,    taskdef_operations,  task_operations, run_operations,
-	protection_operations, instance_operations, tag_operations,
+	protection_operations, instance_operations, tag_operations,  service_operations,
 };
 
 /* Operations of the service that a local control plane does not offer. */
 static const char *const unsupported[] = {
 	"CreateCapacityProvider",
-	"CreateService",
 	"CreateTaskSet",
 	"DeleteAccountSetting",
 	"DeleteCapacityProvider",
-	"DeleteService",
 	"DeleteTaskDefinitions",
 	"DeleteTaskSet",
 	"DescribeCapacityProviders",
-	"DescribeServices",
 	"DescribeTaskSets",
 	"ExecuteCommand",
 	"ListAccountSettings",
-	"ListServices",
 	"ListServicesByNamespace",
 	"PutAccountSetting",
 	"PutAccountSettingDefault",
@@ -40,7 +36,6 @@ static const char *const unsupported[] = {
 	"UpdateCluster",
 	"UpdateClusterSettings",
 	"UpdateContainerAgent",
-	"UpdateService",
 	"UpdateServicePrimaryTaskSet",
 	"UpdateTaskSet",
 };

@@ -40,6 +40,7 @@ extern const struct operation task_operations[];     /* task.c */
 extern const struct operation run_operations[];      /* run.c */
 extern const struct operation instance_operations[]; /* instance.c */
 extern const struct operation tag_operations[];      /* tag.c */
+extern const struct operation service_operations[];  /* service.c */
 extern const struct operation protection_operations[]; /* protection.c */
 
 /* Adds the wire half's table (what agents call) to those above; kept by reference. */

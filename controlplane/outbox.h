@@ -12,7 +12,7 @@
 #include "common/digest.h"
 #include "common/err.h"
 
-enum pending_kind { PENDING_PAYLOAD, PENDING_MANIFEST, PENDING_CREDENTIALS };
+enum pending_kind { PENDING_PAYLOAD, PENDING_MANIFEST, PENDING_CREDENTIALS, PENDING_ATTACH };
 
 struct pending {
 	struct pending *next;

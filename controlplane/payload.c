@@ -240,7 +240,9 @@ int payload_task(const struct payload_source *src, json_t **ret, struct err *err
 	if (!json_get_string(src->task, "taskArn", NULL))
 		return err_set(err, EPROTO, "taskArn: missing");
 	if (!add_identity(out, src, network_mode) || !add_volumes(out, src->definition) ||
-	    !add_proxy(out, src->definition) || !add_credentials(out, src))
+	    !add_proxy(out, src->definition) || !add_credentials(out, src) ||
+	    (src->interface && !payload_put(out, "elasticNetworkInterfaces",
+					    json_pack("[O]", src->interface))))
 		return err_set(err, ENOMEM, "build a task");
 	k = add_task_size(out, src, err);
 	if (k < 0)

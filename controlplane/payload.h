@@ -19,6 +19,7 @@ struct payload_source {
 	const char *region, *account; /* of the control plane: defaults for what ARNs leave open */
 	const json_t *role_credentials;      /* IAMRoleCredentials of taskRoleArn; NULL: none */
 	const json_t *execution_credentials; /* of executionRoleArn; NULL: none */
+	const json_t *interface;             /* ElasticNetworkInterface of mode awsvpc; NULL: none */
 };
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GetTaskProtection, UpdateTaskProtection. There are no services here whose scale-in a protection
- * could hold back, so it is kept and shown for any task that has not ended.
+ * GetTaskProtection, UpdateTaskProtection. A protection is kept and shown for any task that has not
+ * ended; it holds back the scale-in and the deployments of a service.
  */
 #include "controlplane/protection.h"
 
@@ -19,14 +19,6 @@
 
 enum { TASKS_MAX = 10, MINUTES_MAX = 2880, MINUTES_DEFAULT = 120 };
 
-int protection_init(struct store *store, struct err *err)
-{
-	return db_exec(store_db(store), err, NULL,
-		       "CREATE TABLE IF NOT EXISTS task_protection(task TEXT PRIMARY KEY,"
-		       " expires_ms INTEGER NOT NULL) WITHOUT ROWID",
-		       "");
-}
-
 static int on_row(sqlite3_stmt *row, void *userdata, struct err *err)
 {
 	(void) err;
@@ -34,12 +26,21 @@ static int on_row(sqlite3_stmt *row, void *userdata, struct err *err)
 	return DB_E_DONE;
 }
 
+int protection_until(struct store *store, const char *task_arn, int64_t *ret_ms, struct err *err)
+{
+	int64_t expires_ms = 0;
+	int k = db_query(store_db(store), err, on_row, &expires_ms,
+			 "SELECT expires_ms FROM task_protection WHERE task = ? AND expires_ms > ?",
+			 "ti", task_arn, clock_real_ms());
+
+	*ret_ms = expires_ms;
+	return k < 0 ? k : 0;
+}
+
 static int add_protected(struct controlplane *cp, const char *arn, json_t *list, struct err *err)
 {
 	int64_t expires_ms = 0;
-	int k = db_query(store_db(cp->store), err, on_row, &expires_ms,
-			 "SELECT expires_ms FROM task_protection WHERE task = ? AND expires_ms > ?",
-			 "ti", arn, clock_real_ms());
+	int k = protection_until(cp->store, arn, &expires_ms, err);
 	json_t *one = json_pack("{s:s, s:b}", "taskArn", arn, "protectionEnabled", expires_ms > 0);
 
 	if (k >= 0 && expires_ms > 0)

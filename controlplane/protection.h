@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* protection - GetTaskProtection and UpdateTaskProtection, in a table of their own. */
+/* protection - GetTaskProtection and UpdateTaskProtection. */
 #pragma once
 
 #include "common/err.h"
@@ -7,5 +7,5 @@
 
 struct store;
 
-/* Adds the table to the store. */
-int protection_init(struct store *store, struct err *err);
+/* Until when (wall clock) the task is protected; 0 when it is not. */
+int protection_until(struct store *store, const char *task_arn, int64_t *ret_ms, struct err *err);

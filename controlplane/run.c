@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/digest.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/eni.h"
 #include "controlplane/gpu.h"
 #include "controlplane/instance.h"
 #include "controlplane/instance_expr.h"
@@ -17,6 +17,7 @@
 #include "controlplane/run.h"
 #include "controlplane/store.h"
 #include "controlplane/taskdef.h"
+#include "controlplane/token.h"
 
 /* --- making tasks ------------------------------------------------------------------------------
  */
@@ -138,14 +139,16 @@ static int hold_ports(struct controlplane *cp, const struct run *r, const json_t
 	return 0;
 }
 
-static int start_on(struct controlplane *cp, const struct run *r, json_t *instance, json_t *tasks,
-		    struct api_error *e)
+int run_start_on(struct controlplane *cp, const struct run *r, json_t *instance, json_t *tasks,
+		 struct api_error *e)
 {
 	_cleanup_(json_decrefp) json_t *task = new_task(cp, r, instance);
 	_cleanup_(err_done) struct err err = {};
 
 	if (!task)
 		return answer_with(NULL, NULL, e);
+	if (r->subnets && eni_give(cp, instance, r->subnets, task, &err) < 0)
+		return api_fail_server(e, &err);
 	if (store_task_add(cp->store, task, r->demand.cpu, r->demand.memory, &err) < 0 ||
 	    hold_ports(cp, r, task, &err) < 0 ||
 	    cp_note_task(cp, json_get_string(task, "taskArn", ""), &err) < 0)
@@ -203,50 +206,9 @@ static int place_all(struct controlplane *cp, const struct run *r, json_t *tasks
 			return placement_error(&err, e);
 		if (!instance)
 			return explain_all(s, r, failures, e);
-		if (start_on(cp, r, instance, tasks, e) < 0)
+		if (run_start_on(cp, r, instance, tasks, e) < 0)
 			return -1;
 	}
-	return 0;
-}
-
-/* The same token with the same request gives the same answer; with another it is refused. */
-static int check_token(struct controlplane *cp, const char *key, const char *fingerprint,
-		       json_t **out, struct api_error *e)
-{
-	_cleanup_(json_decrefp) json_t *stored = NULL;
-	_cleanup_(err_done) struct err err = {};
-	int k = store_token_get(cp->store, key, &stored, &err);
-
-	if (k < 0)
-		return api_fail_server(e, &err);
-	if (k > 0)
-		return 0;
-	if (strcmp(json_get_string(stored, "request", ""), fingerprint) != 0)
-		return api_fail(e, "ClientException",
-				"The clientToken was used before with other parameters.");
-	*out = json_incref(json_object_get(stored, "answer"));
-	return 0;
-}
-
-static int remember_token(struct controlplane *cp, const char *key, const char *fingerprint,
-			  json_t *answer, struct api_error *e)
-{
-	_cleanup_(json_decrefp) json_t *stored =
-		json_pack("{s:s, s:O}", "request", fingerprint, "answer", answer);
-	_cleanup_(err_done) struct err err = {};
-
-	if (!stored || store_token_put(cp->store, key, stored, clock_real_ms(), &err) < 0)
-		return api_fail_server(e, &err);
-	return 0;
-}
-
-static int fingerprint_of(const json_t *in, char *hex, struct api_error *e)
-{
-	_cleanup_(freep) char *text = json_dumps(in, JSON_SORT_KEYS | JSON_COMPACT);
-
-	if (!text)
-		return answer_with(NULL, NULL, e);
-	(void) sha256_hex(text, strlen(text), hex);
 	return 0;
 }
 
@@ -263,25 +225,17 @@ static int run_and_answer(struct controlplane *cp, const struct run *r, json_t *
 static int run_task(struct controlplane *cp, const json_t *in, json_t **out, struct api_error *e)
 {
 	_cleanup_(run_done) struct run r = {};
-	char fingerprint[SHA256_HEX_MAX], key[ARN_NAME_MAX + 80];
-	const char *token = NULL;
+	struct token token = {};
 
-	if (run_read(cp, in, &r, e) < 0 || param_string(in, "clientToken", &token, e) < 0 ||
-	    param_int(in, "count", 1, RUN_TASKS_MAX, 1, &r.count, e) < 0)
-		return -1;
-	if (!token || !*token)
-		return run_and_answer(cp, &r, out, e);
-	if (strlen(token) > 64)
-		return api_fail(e, "InvalidParameterException",
-				"clientToken is longer than 64 characters.");
-	(void) snprintf(key, sizeof(key), "run/%s/%s", r.cluster, token);
-	if (fingerprint_of(in, fingerprint, e) < 0 || check_token(cp, key, fingerprint, out, e) < 0)
+	if (run_read(cp, in, &r, e) < 0 ||
+	    param_int(in, "count", 1, RUN_TASKS_MAX, 1, &r.count, e) < 0 ||
+	    token_check(cp, in, "run", r.cluster, &token, out, e) < 0)
 		return -1;
 	if (*out)
 		return 0;
 	if (run_and_answer(cp, &r, out, e) < 0)
 		return -1;
-	return remember_token(cp, key, fingerprint, *out, e);
+	return token_remember(cp, &token, *out, e);
 }
 
 /* --- StartTask ---------------------------------------------------------------------------------
@@ -337,7 +291,7 @@ static int start_task(struct controlplane *cp, const json_t *in, json_t **out, s
 		if (scheduler_explain(s, i, &r.demand, &reason, &arn, &err) < 0)
 			return placement_error(&err, e);
 		if (reason ? failure_add(failures, arn, reason, NULL, e) < 0
-			   : start_on(cp, &r, scheduler_take(s, i, &r.demand), tasks, e) < 0)
+			   : run_start_on(cp, &r, scheduler_take(s, i, &r.demand), tasks, e) < 0)
 			return -1;
 	}
 	return answer_with(json_pack("{s:O, s:O}", "tasks", tasks, "failures", failures), out, e);

@@ -18,6 +18,8 @@ struct run {
 	json_t *ports;          /* owned: fixed host ports */
 	const json_t *strategy; /* borrowed from the request, like the strings */
 	const char *started_by;
+	const json_t *subnets; /* of a task in mode awsvpc; NULL: it is in another */
+	const char *service; /* set before run_read() for a task of a service; borrowed */
 	char group[ARN_NAME_MAX + 8];
 	int count;
 	bool exec;
@@ -25,11 +27,15 @@ struct run {
 };
 
 /*
- * Reads @in into @r, which starts as {}: the definition, overrides, placement, names, and what one
+ * Reads @in into @r, which starts as {} but for service: the definition, overrides, placement, names, and what one
  * task takes. All but count, clientToken and containerInstances. Returns 0, or -1 with @e set.
  */
 int run_read(struct controlplane *cp, const json_t *in, struct run *r, struct api_error *e);
 void run_done(struct run *r);
+
+/* Makes the task on @instance (a scheduler's document) and appends it to @tasks. */
+int run_start_on(struct controlplane *cp, const struct run *r, json_t *instance, json_t *tasks,
+		 struct api_error *e);
 
 /* The override of container @name, borrowed; NULL when there is none. */
 const json_t *run_override(const struct run *r, const char *name);

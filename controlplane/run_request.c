@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/eni.h"
 #include "controlplane/gpu.h"
 #include "controlplane/param.h"
 #include "controlplane/run.h"
@@ -42,13 +43,14 @@ static int read_taskdef(struct controlplane *cp, const json_t *in, struct run *r
 		return api_fail_server(e, &err);
 	if (k > 0)
 		return api_fail(e, "ClientException", "TaskDefinition not found.");
-	if (strcmp(json_get_string(r->td, "status", ""), "ACTIVE") != 0)
+	/* A service goes on with a revision that was deregistered under it. */
+	if (!r->service && strcmp(json_get_string(r->td, "status", ""), "ACTIVE") != 0)
 		return api_fail(e, "ClientException", "TaskDefinition is inactive");
 	return 0;
 }
 
 /* What this control plane cannot give is refused by name, never dropped. */
-static int refuse_unsupported(const json_t *in, const struct run *r, struct api_error *e)
+static int refuse_unsupported(const json_t *in, struct api_error *e)
 {
 	static const char *const types[] = { "EC2", "FARGATE", "EXTERNAL", NULL };
 	const char *type = NULL;
@@ -61,18 +63,7 @@ static int refuse_unsupported(const json_t *in, const struct run *r, struct api_
 	if (json_array_size(json_object_get(in, "capacityProviderStrategy")) > 0)
 		return api_fail(e, "UnsupportedFeatureException",
 				"capacityProviderStrategy is not offered by this control plane.");
-	if (strcmp(json_get_string(r->td, "networkMode", ""), "awsvpc") != 0)
-		return json_is_object(json_object_get(in, "networkConfiguration"))
-			       ? api_fail(e, "InvalidParameterException",
-					  "Network Configuration is not valid for the given "
-					  "networkMode of this task definition.")
-			       : 0;
-	if (!json_is_object(json_object_get(in, "networkConfiguration")))
-		return api_fail(e, "InvalidParameterException",
-				"Network Configuration must be provided when networkMode 'awsvpc' "
-				"is specified.");
-	return api_fail(e, "UnsupportedFeatureException",
-			"networkMode awsvpc is not offered by this control plane.");
+	return 0;
 }
 
 static int check_override_sizes(const json_t *override, struct api_error *e)
@@ -219,7 +210,9 @@ static int read_names(const json_t *in, struct run *r, struct api_error *e)
 	if (group && strncmp(group, "service:", 8) == 0)
 		return api_fail(e, "InvalidParameterException",
 				"A group must not begin with 'service:'.");
-	if (group && *group)
+	if (r->service)
+		(void) snprintf(r->group, sizeof(r->group), "service:%s", r->service);
+	else if (group && *group)
 		(void) snprintf(r->group, sizeof(r->group), "%s", group);
 	else
 		(void) snprintf(r->group, sizeof(r->group), "family:%s",
@@ -227,6 +220,10 @@ static int read_names(const json_t *in, struct run *r, struct api_error *e)
 	if (managed &&
 	    json_array_append_new(r->tags, json_pack("{s:s, s:s}", "key", "aws:ecs:clusterName",
 						     "value", r->cluster)) < 0)
+		return answer_with(NULL, NULL, e);
+	if (managed && r->service &&
+	    json_array_append_new(r->tags, json_pack("{s:s, s:s}", "key", "aws:ecs:serviceName",
+						     "value", r->service)) < 0)
 		return answer_with(NULL, NULL, e);
 	if (strcmp(json_get_string(in, "propagateTags", ""), "TASK_DEFINITION") == 0 &&
 	    json_array_extend(r->tags, json_object_get(r->td, "tags")) < 0)
@@ -279,6 +276,8 @@ static void compute_ports(struct run *r)
 	size_t i, j;
 
 	r->ports = json_object();
+	if (r->subnets)
+		return; /* its ports are its interface's */
 	json_array_foreach(json_object_get(r->td, "containerDefinitions"), i, c)
 		json_array_foreach(json_object_get(c, "portMappings"), j, p) {
 			int64_t port = json_get_int(p, "hostPort", 0);
@@ -294,7 +293,8 @@ static void compute_ports(struct run *r)
 int run_read(struct controlplane *cp, const json_t *in, struct run *r, struct api_error *e)
 {
 	if (cluster_of_request(cp, in, r->cluster, e) < 0 || read_taskdef(cp, in, r, e) < 0 ||
-	    refuse_unsupported(in, r, e) < 0 || read_overrides(in, r, e) < 0 ||
+	    refuse_unsupported(in, e) < 0 ||
+	    eni_check_request(cp, in, r->td, &r->subnets, e) < 0 || read_overrides(in, r, e) < 0 ||
 	    read_placement(in, r, e) < 0 || read_names(in, r, e) < 0)
 		return -1;
 	compute_sizes(r);
@@ -304,5 +304,6 @@ int run_read(struct controlplane *cp, const json_t *in, struct run *r, struct ap
 	r->demand.constraints = r->constraints;
 	r->demand.strategy = r->strategy;
 	r->demand.group = r->group;
+	r->demand.subnets = r->subnets;
 	return 0;
 }

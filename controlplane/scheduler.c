@@ -9,6 +9,7 @@
 #include "common/backoff.h"
 #include "common/json.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/eni.h"
 #include "controlplane/gpu.h"
 #include "controlplane/instance.h"
 #include "controlplane/instance_expr.h"
@@ -185,8 +186,11 @@ static int explain(struct scheduler *s, const struct candidate *c, const struct 
 		   const char **ret, struct err *err)
 {
 	const char *reason = NULL;
+	bool has_eni = true;
 	int k = unmet_constraint(s, c, d, &reason, err); /* also tells a malformed one */
 
+	if (k == 0 && d->subnets)
+		k = eni_is_free(s->cp, c->doc, d->subnets, &has_eni, err);
 	if (k < 0)
 		return k;
 	if (strcmp(json_get_string(c->doc, "status", ""), "ACTIVE") != 0)
@@ -205,6 +209,8 @@ static int explain(struct scheduler *s, const struct candidate *c, const struct 
 		*ret = "RESOURCE:GPU";
 	else if (!ports_free(c, d))
 		*ret = "RESOURCE:PORTS";
+	else if (!has_eni)
+		*ret = "RESOURCE:ENI";
 	else
 		*ret = NULL;
 	return 0;

@@ -25,6 +25,7 @@ struct demand {
 	const json_t *constraints; /* [{"type": …, "expression": …}] */
 	const json_t *strategy;    /* [{"type": …, "field": …}] */
 	const char *group;         /* for distinctInstance and spread */
+	const json_t *subnets;     /* a network interface in one of them; NULL: none is wanted */
 };
 
 /* Loads the ACTIVE instances of @cluster, or only those of the document list @only. */
@@ -43,7 +44,7 @@ int scheduler_place(struct scheduler *s, const struct demand *d, json_t **ret, s
 
 /*
  * Why instance number @i cannot take the task: "AGENT", "ATTRIBUTE", "RESOURCE:CPU",
- * "RESOURCE:MEMORY", "RESOURCE:GPU", "RESOURCE:PORTS", a constraint's text; NULL when it can. *ret_arn is borrowed.
+ * "RESOURCE:MEMORY", "RESOURCE:GPU", "RESOURCE:PORTS", "RESOURCE:ENI", a constraint's text; NULL when it can. *ret_arn is borrowed.
  */
 int scheduler_explain(struct scheduler *s, size_t i, const struct demand *d,
 		      const char **ret_reason, const char **ret_arn, struct err *err);

@@ -33,6 +33,16 @@ static const char *const migrations[] = {
 	"CREATE INDEX ports_task ON ports(task);"
 	"CREATE TABLE tokens(token TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, answer TEXT NOT NULL)"
 	" WITHOUT ROWID;",
+	"CREATE TABLE enis(eni TEXT PRIMARY KEY, task TEXT NOT NULL, attachment TEXT NOT NULL,"
+	" doc TEXT NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX enis_task ON enis(task);"
+	"CREATE INDEX enis_attachment ON enis(attachment);",
+	"CREATE TABLE services(arn TEXT PRIMARY KEY, cluster TEXT NOT NULL, status TEXT NOT NULL,"
+	" strategy TEXT NOT NULL, changed_ms INTEGER NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX services_cluster ON services(cluster, status, arn);"
+	"CREATE INDEX tasks_group ON tasks(cluster, grp) WHERE last <> 'STOPPED';"
+	"CREATE TABLE IF NOT EXISTS task_protection(task TEXT PRIMARY KEY,"
+	" expires_ms INTEGER NOT NULL) WITHOUT ROWID;",
 	NULL,
 };
 
@@ -115,6 +125,8 @@ static int on_counts(sqlite3_stmt *row, void *userdata, struct err *err)
 	c->instances = db_int(row, 0);
 	c->running_tasks = db_int(row, 1);
 	c->pending_tasks = db_int(row, 2);
+	c->active_services = db_int(row, 3);
+	c->draining_services = db_int(row, 4);
 	return 0;
 }
 
@@ -127,7 +139,10 @@ int store_cluster_counts(struct store *s, const char *name, struct cluster_count
 			"(SELECT count(*) FROM tasks WHERE cluster = ?1"
 			" AND last IN ('RUNNING', 'DEACTIVATING', 'STOPPING')),"
 			"(SELECT count(*) FROM tasks WHERE cluster = ?1"
-			" AND last IN ('PROVISIONING', 'PENDING', 'ACTIVATING'))",
+			" AND last IN ('PROVISIONING', 'PENDING', 'ACTIVATING')),"
+			"(SELECT count(*) FROM services WHERE cluster = ?1 AND status = 'ACTIVE'),"
+			"(SELECT count(*) FROM services WHERE cluster = ?1"
+			" AND status = 'DRAINING')",
 			"t", name);
 }
 

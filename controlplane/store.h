@@ -44,6 +44,7 @@ int store_cluster_list(struct store *s, const char *after, int limit, json_t **r
 struct cluster_counts {
 	int64_t instances; /* ACTIVE and DRAINING */
 	int64_t running_tasks, pending_tasks;
+	int64_t active_services, draining_services;
 };
 
 int store_cluster_counts(struct store *s, const char *name, struct cluster_counts *ret,
@@ -154,6 +155,45 @@ int store_task_list(struct store *s, const struct task_filter *f, json_t **ret_a
 
 /* Forgets tasks STOPPED before @before_ms (wall clock). */
 int store_tasks_purge(struct store *s, int64_t before_ms, struct err *err);
+
+/* --- services, by ARN ------------------------------------------------------------------------ */
+
+/*
+ * The document is the Service without the counted members (runningCount, pendingCount, also of its
+ * deployments), with member "scheduler", which is not shown (service.h). A put derives: cluster,
+ * status, schedulingStrategy.
+ */
+int store_service_get(struct store *s, const char *arn, json_t **ret, struct err *err);
+int store_service_put(struct store *s, const json_t *doc, int64_t now_ms, struct err *err);
+
+/* ACTIVE and DRAINING ones of @cluster (NULL: all) in order after @after (NULL: from the start);
+ * @strategy NULL: any; @limit -1: all. ARNs as JSON strings. */
+int store_service_list(struct store *s, const char *cluster, const char *strategy,
+		       const char *after, int limit, json_t **ret_arns, struct err *err);
+
+/* Tasks of @group in @cluster whose lastStatus is not STOPPED, oldest first. */
+int store_tasks_of_group(struct store *s, const char *cluster, const char *group, store_doc_fn fn,
+			 void *userdata, struct err *err);
+
+/* Forgets services INACTIVE since before @before_ms (wall clock). */
+int store_services_purge(struct store *s, int64_t before_ms, struct err *err);
+
+/* --- network interfaces, by id ---------------------------------------------------------------- */
+
+/*
+ * The task holds interface @eni, given back at STOPPED; @acs is what its agent is told of it, with
+ * attachmentArn. -EEXIST: another task holds it.
+ */
+int store_eni_take(struct store *s, const char *eni, const char *task_arn, const json_t *acs,
+		   struct err *err);
+int store_eni_is_taken(struct store *s, const char *eni, bool *ret, struct err *err);
+int store_eni_of_task(struct store *s, const char *task_arn, json_t **ret_acs, struct err *err);
+/* *ret is owned by the caller. */
+int store_eni_task_of(struct store *s, const char *attachment_arn, char **ret_task_arn,
+		      struct err *err);
+/* *ret: the ARNs of the tasks that hold one; owned by the caller. */
+int store_eni_tasks(struct store *s, json_t **ret, struct err *err);
+int store_eni_release(struct store *s, const char *task_arn, struct err *err);
 
 /* --- RunTask idempotency, tags ------------------------------------------------------------- */
 int store_token_get(struct store *s, const char *token, json_t **ret_answer, struct err *err);

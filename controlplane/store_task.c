@@ -71,6 +71,8 @@ int store_task_put(struct store *s, const json_t *doc, struct err *err)
 		return err_set(err, ENOENT, "task '%s' is not in the store", arn);
 	if (k == 0 && strcmp(last, "STOPPED") == 0)
 		k = db_exec(s->db, err, NULL, "DELETE FROM ports WHERE task = ?", "t", arn);
+	if (k == 0 && strcmp(last, "STOPPED") == 0)
+		k = store_eni_release(s, arn, err);
 	return k;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
@@ -71,11 +72,25 @@ static int put_taskdef(struct store *s, const struct arn *a, const json_t *doc, 
 	return store_taskdef_put(s, doc, err);
 }
 
+static int get_service(struct store *s, const struct arn *a, const char *arn, json_t **ret,
+		       struct err *err)
+{
+	(void) a;
+	return store_service_get(s, arn, ret, err);
+}
+
+static int put_service(struct store *s, const struct arn *a, const json_t *doc, struct err *err)
+{
+	(void) a;
+	return store_service_put(s, doc, clock_real_ms(), err);
+}
+
 static const struct kind kinds[] = {
 	{ "cluster", get_cluster, put_cluster },
 	{ "task", get_task, put_task },
 	{ "container-instance", get_instance, put_instance },
 	{ "task-definition", get_taskdef, put_taskdef },
+	{ "service", get_service, put_service },
 };
 
 static int get_tagged(struct controlplane *cp, const json_t *in, struct arn *ret_arn,

@@ -10,6 +10,7 @@
 #include "controlplane/controlplane.h"
 #include "controlplane/instance.h"
 #include "controlplane/param.h"
+#include "controlplane/service.h"
 #include "controlplane/store.h"
 
 int task_find(struct controlplane *cp, const char *cluster, const char *ref, json_t **ret,
@@ -32,23 +33,23 @@ int task_find(struct controlplane *cp, const char *cluster, const char *ref, jso
 
 /* --- StopTask -------------------------------------------------------------------------------- */
 
-static int begin_stop(struct controlplane *cp, json_t *task, const char *reason,
-		      struct api_error *e)
+int task_begin_stop(struct controlplane *cp, json_t *doc, const char *code, const char *reason,
+		    struct err *err)
 {
-	_cleanup_(err_done) struct err err = {};
-	int64_t version = json_get_int(task, "version", 0) + 1;
+	int64_t version = json_get_int(doc, "version", 0) + 1;
+	int k;
 
-	(void) json_object_set_new(task, "desiredStatus", json_string("STOPPED"));
-	(void) json_object_set_new(task, "stopCode", json_string("UserInitiated"));
-	(void) json_object_set_new(
-		task, "stoppedReason",
-		json_string(reason && *reason ? reason : "Task stopped by user"));
-	(void) json_object_set_new(task, "stoppingAt", json_now());
-	(void) json_object_set_new(task, "version", json_integer(version));
-	if (store_task_put(cp->store, task, &err) < 0 ||
-	    cp_note_task(cp, json_get_string(task, "taskArn", ""), &err) < 0)
-		return api_fail_server(e, &err);
-	return 0;
+	(void) json_object_set_new(doc, "desiredStatus", json_string("STOPPED"));
+	(void) json_object_set_new(doc, "stopCode", json_string(code));
+	(void) json_object_set_new(doc, "stoppedReason", json_string(reason));
+	(void) json_object_set_new(doc, "stoppingAt", json_now());
+	(void) json_object_set_new(doc, "version", json_integer(version));
+	k = store_task_put(cp->store, doc, err);
+	if (k == 0)
+		k = cp_note_task(cp, json_get_string(doc, "taskArn", ""), err);
+	if (k == 0)
+		cp_wake_services(cp);
+	return k;
 }
 
 static int stop_task(struct controlplane *cp, const json_t *in, json_t **out, struct api_error *e)
@@ -72,8 +73,9 @@ static int stop_task(struct controlplane *cp, const json_t *in, json_t **out, st
 		return api_fail(e, "InvalidParameterException",
 				"The referenced task was not found.");
 	if (strcmp(json_get_string(task, "desiredStatus", ""), "STOPPED") != 0 &&
-	    begin_stop(cp, task, reason, e) < 0)
-		return -1;
+	    task_begin_stop(cp, task, "UserInitiated",
+			    reason && *reason ? reason : "Task stopped by user", &err) < 0)
+		return api_fail_server(e, &err);
 	return answer_with(json_pack("{s:O}", "task", task), out, e);
 }
 
@@ -159,21 +161,41 @@ static int filter_instance(struct controlplane *cp, const json_t *in, const char
 		     : 0;
 }
 
+/* The group of a service's tasks into @buf. */
+static int filter_service(struct controlplane *cp, const json_t *in, const char *cluster,
+			  char *buf, size_t size, const char **ret, struct api_error *e)
+{
+	_cleanup_(json_decrefp) json_t *service = NULL;
+	_cleanup_(err_done) struct err err = {};
+	const char *ref = NULL;
+	int k;
+
+	if (param_string(in, "serviceName", &ref, e) < 0)
+		return -1;
+	if (!ref || !*ref)
+		return 0;
+	k = service_find(cp, cluster, ref, &service, &err);
+	if (k < 0)
+		return api_fail_server(e, &err);
+	if (k > 0)
+		return api_fail(e, "ServiceNotFoundException", "Service not found.");
+	(void) snprintf(buf, size, "service:%s", json_get_string(service, "serviceName", ""));
+	*ret = buf;
+	return 0;
+}
+
 static int filter_of_request(const json_t *in, struct task_filter *f, bool *ret_nothing,
 			     struct api_error *e)
 {
 	static const char *const statuses[] = { "RUNNING", "PENDING", "STOPPED", NULL };
 	static const char *const types[] = { "EC2", "FARGATE", "EXTERNAL", NULL };
-	const char *service = NULL, *type = NULL;
+	const char *type = NULL;
 
 	if (param_string(in, "family", &f->family, e) < 0 ||
 	    param_string(in, "startedBy", &f->started_by, e) < 0 ||
-	    param_string(in, "serviceName", &service, e) < 0 ||
 	    param_choice(in, "launchType", types, "EC2", &type, e) < 0 ||
 	    param_choice(in, "desiredStatus", statuses, "RUNNING", &f->desired_status, e) < 0)
 		return -1;
-	if (service && *service)
-		return api_fail(e, "ServiceNotFoundException", "Service not found.");
 	/* No task ever has desired status PENDING, and all are of launch type EC2. */
 	*ret_nothing = strcmp(f->desired_status, "PENDING") == 0 || strcmp(type, "EC2") != 0;
 	return 0;
@@ -185,12 +207,13 @@ static int list_tasks(struct controlplane *cp, const json_t *in, json_t **out, s
 	_cleanup_(json_decrefp) json_t *instance = NULL;
 	_cleanup_(err_done) struct err err = {};
 	struct task_filter f = {};
-	char cluster[ARN_NAME_MAX];
+	char cluster[ARN_NAME_MAX], group[ARN_NAME_MAX + 8];
 	json_t *arns = NULL;
 	bool nothing = false;
 
 	if (cluster_of_request(cp, in, cluster, e) < 0 || page_of_request(in, &page, e) < 0 ||
 	    filter_of_request(in, &f, &nothing, e) < 0 ||
+	    filter_service(cp, in, cluster, group, sizeof(group), &f.group, e) < 0 ||
 	    filter_instance(cp, in, cluster, &instance, e) < 0)
 		return -1;
 	f.cluster = cluster;

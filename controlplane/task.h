@@ -38,6 +38,10 @@ int task_apply_state_change(struct controlplane *cp, const json_t *in, struct ap
 /* SubmitContainerStateChange: one container's facts (containerName, status, exitCode, …). */
 int task_apply_container_change(struct controlplane *cp, const json_t *in, struct api_error *e);
 
+/* Wants the task of @doc STOPPED, for stop code @code and @reason: its agent is told. */
+int task_begin_stop(struct controlplane *cp, json_t *doc, const char *code, const char *reason,
+		    struct err *err);
+
 /* Declares the task of @doc STOPPED for @reason (a user's) without asking an agent. */
 int task_give_up(struct controlplane *cp, json_t *doc, const char *reason, struct err *err);
 

@@ -11,7 +11,9 @@
 #include "controlplane/arn.h"
 #include "controlplane/cluster.h"
 #include "controlplane/controlplane.h"
+#include "controlplane/eni.h"
 #include "controlplane/param.h"
+#include "controlplane/service.h"
 #include "controlplane/store.h"
 #include "controlplane/task.h"
 #include "controlplane/taskdef.h"
@@ -263,6 +265,7 @@ static void finish(struct controlplane *cp, json_t *task, const json_t *ended_at
 	size_t i;
 
 	settle_stop(cp, task, reason);
+	eni_set_status(task, "DETACHED");
 	(void) json_object_set_new(task, "desiredStatus", json_string("STOPPED"));
 	set_time_once(task, "stoppingAt", NULL);
 	if (json_is_number(ended_at))
@@ -271,6 +274,12 @@ static void finish(struct controlplane *cp, json_t *task, const json_t *ended_at
 	json_array_foreach(json_object_get(task, "containers"), i, c)
 		set_state(c, TASK_STOPPED);
 	set_state(task, TASK_STOPPED);
+}
+
+/* A service hears of the end of its task, in the transaction that keeps it. */
+static int note_end(struct controlplane *cp, const json_t *task, struct err *err)
+{
+	return state_of(task) == TASK_STOPPED ? service_task_stopped(cp, task, err) : 0;
 }
 
 static int put(struct controlplane *cp, json_t *task, struct err *err)
@@ -282,10 +291,13 @@ static int put(struct controlplane *cp, json_t *task, struct err *err)
 
 int task_give_up(struct controlplane *cp, json_t *doc, const char *reason, struct err *err)
 {
+	int k;
+
 	if (!json_object_get(doc, "stopCode"))
 		(void) json_object_set_new(doc, "stopCode", json_string("UserInitiated"));
 	finish(cp, doc, NULL, reason);
-	return put(cp, doc, err);
+	k = note_end(cp, doc, err);
+	return k < 0 ? k : put(cp, doc, err);
 }
 
 /* --- reports -----------------------------------------------------------------------------------
@@ -343,6 +355,20 @@ static void advance(struct controlplane *cp, json_t *task, const json_t *in,
 		 now == TASK_STOPPED ? json_get_string(task, "stoppedReason", "") : "");
 }
 
+/* The attachment form, which says nothing else. */
+static int apply_attachments(struct controlplane *cp, json_t *task, const json_t *in,
+			     struct api_error *e)
+{
+	_cleanup_(json_decrefp) json_t *before = json_deep_copy(task);
+	_cleanup_(err_done) struct err err = {};
+
+	if (eni_merge_reported(task, json_object_get(in, "attachments"), e) < 0)
+		return -1;
+	if (json_equal(before, task))
+		return 0;
+	return put(cp, task, &err) < 0 ? api_fail_server(e, &err) : 0;
+}
+
 int task_apply_state_change(struct controlplane *cp, const json_t *in, struct api_error *e)
 {
 	_cleanup_(json_decrefp) json_t *task = NULL, *before = NULL;
@@ -354,7 +380,7 @@ int task_apply_state_change(struct controlplane *cp, const json_t *in, struct ap
 	    param_string(in, "reason", &reason, e) < 0)
 		return -1;
 	if (!status)
-		return 0; /* the attachment form: no attachments are ever given out */
+		return apply_attachments(cp, task, in, e);
 	reported = task_state_parse(status);
 	if (reported == TASK_STATE_INVALID)
 		return api_fail(e, "InvalidParameterException", "Invalid status '%.64s'.", status);
@@ -364,6 +390,11 @@ int task_apply_state_change(struct controlplane *cp, const json_t *in, struct ap
 	advance(cp, task, in, reported, reason ? reason : "");
 	if (json_equal(before, task))
 		return 0;
+	if (state_of(before) != state_of(task)) {
+		cp_wake_services(cp);
+		if (note_end(cp, task, &err) < 0)
+			return api_fail_server(e, &err);
+	}
 	return put(cp, task, &err) < 0 ? api_fail_server(e, &err) : 0;
 }
 

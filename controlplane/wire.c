@@ -10,7 +10,6 @@
 #include "controlplane/acs.h"
 #include "controlplane/agentapi.h"
 #include "controlplane/credentials.h"
-#include "controlplane/protection.h"
 #include "controlplane/ops.h"
 #include "controlplane/server.h"
 #include "controlplane/store.h"
@@ -209,8 +208,6 @@ int wire_start(struct controlplane *cp, struct err *err)
 			return k;
 	}
 	k = credentials_init(cp->store, err);
-	if (k == 0)
-		k = protection_init(cp->store, err);
 	if (k < 0)
 		return k;
 	w = calloc(1, sizeof(*w));
