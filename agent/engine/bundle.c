@@ -20,6 +20,7 @@
 #include "agent/engine/gpus.h"
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/metadata-file.h"
 #include "agent/engine/links.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/payload.h"
@@ -101,6 +102,13 @@ static int env_set_all(char ***env, char *const *from)
 	return k;
 }
 
+static int name_metadata_file(const struct container *c, struct bundle *b)
+{
+	_cleanup_(freep) char *path = metadata_file_path(c);
+
+	return path ? env_set(&b->env, "ECS_CONTAINER_METADATA_FILE", path) : -ENOMEM;
+}
+
 /* Strongest last: defaults, links, image, files, task definition, endpoints, secrets. HOME: runc. */
 static int merge_env(const struct container *c, const struct image *image, struct bundle *b)
 {
@@ -123,6 +131,8 @@ static int merge_env(const struct container *c, const struct image *image, struc
 		k = env_set(&b->env, "NVIDIA_VISIBLE_DEVICES", gpus);
 	if (k == 0)
 		k = endpoints_add(c, c->run->engine->config->region, &b->env);
+	if (k == 0 && metadata_file_is_wanted(c))
+		k = name_metadata_file(c, b);
 	return k == 0 ? task_inputs_set_secrets(c, &b->env, env_set) : k;
 }
 
@@ -133,7 +143,11 @@ static const char *first_text(const char *a, const char *b, const char *fallback
 
 static void choose_hostname(const struct container *c, struct bundle *b)
 {
-	if (c->hostname && *c->hostname)
+	const struct task_eni *eni = c->task->eni;
+
+	if (eni && eni->private_dns_name && *eni->private_dns_name) /* that of all the task's */
+		(void) snprintf(b->hostname, sizeof(b->hostname), "%s", eni->private_dns_name);
+	else if (c->hostname && *c->hostname)
 		(void) snprintf(b->hostname, sizeof(b->hostname), "%s", c->hostname);
 	else if ((c->network_mode != NETWORK_HOST && c->docker.uts != NAMESPACE_HOST) ||
 		 gethostname(b->hostname, sizeof(b->hostname)) < 0)
@@ -157,9 +171,49 @@ static int make_directories(struct container *c, struct bundle *b, struct err *e
 	return k < 0 ? k : fs_mkdir_p(b->run_dir, 0700, err);
 }
 
+/* The addresses of the task's interface, as extra hosts are written; the first one is found first. */
+static int list_eni_hosts(const struct container *c, const struct bundle *b, char ***ret)
+{
+	const struct task_eni *eni = c->task->eni;
+	int k = 0;
+
+	for (size_t i = 0; k == 0 && i < eni->n_ipv4 + eni->n_ipv6; i++) {
+		bool six = i >= eni->n_ipv4;
+		char text[INET6_ADDRSTRLEN];
+		_cleanup_(freep) char *entry = NULL;
+
+		(void) inet_ntop(six ? AF_INET6 : AF_INET,
+				 six ? (const void *) &eni->ipv6[i - eni->n_ipv4].addr
+				     : (const void *) &eni->ipv4[i].addr,
+				 text, sizeof(text));
+		entry = path_join("%s:%s", b->hostname, text);
+		k = entry ? strv_append(ret, entry) : -ENOMEM;
+	}
+	for (char **s = c->extra_hosts; k == 0 && s && *s; s++)
+		k = strv_append(ret, *s);
+	return k;
+}
+
+static int write_eni_files(const struct container *c, const struct bundle *b,
+			   struct etcfiles_params *p, struct err *err)
+{
+	const struct task_eni *eni = c->task->eni;
+	_cleanup_(strv_freep) char **hosts = NULL;
+
+	if (list_eni_hosts(c, b, &hosts) < 0)
+		return err_set(err, ENOMEM, "list addresses");
+	p->extra_hosts = hosts;
+	if (!p->dns && eni->dns && *eni->dns)
+		p->dns = eni->dns;
+	if (!p->dns_search && eni->dns_search && *eni->dns_search)
+		p->dns_search = eni->dns_search;
+	return etcfiles_write(p, err);
+}
+
 static int write_etc_files(const struct container *c, const struct bundle *b, struct err *err)
 {
-	char address[INET_ADDRSTRLEN];
+	struct in6_addr six = container_address6(c, &c->run->engine->config->six);
+	char address[INET_ADDRSTRLEN], address6[INET6_ADDRSTRLEN];
 	struct etcfiles_params p = {
 		.dir = b->etc_dir,
 		.hostname = b->hostname,
@@ -175,8 +229,12 @@ static int write_etc_files(const struct container *c, const struct bundle *b, st
 		.keep_loopback_dns = c->network_mode == NETWORK_HOST,
 	};
 
+	if (c->task->eni)
+		return write_eni_files(c, b, &p, err);
 	if (c->address.s_addr)
 		p.address = inet_ntop(AF_INET, &c->address, address, sizeof(address));
+	if (!IN6_IS_ADDR_UNSPECIFIED(&six))
+		p.address6 = inet_ntop(AF_INET6, &six, address6, sizeof(address6));
 	return etcfiles_write(&p, err);
 }
 
@@ -247,6 +305,25 @@ static int add_mount(const struct container *c, const struct mount_item *m, stru
 	return 0;
 }
 
+/* Its directory, so that another file of the same name is seen. */
+static int add_metadata_file(const struct container *c, struct bundle *b, struct err *err)
+{
+	char **last;
+	int k = metadata_file_begin(c, err);
+
+	if (k < 0 || !metadata_file_is_wanted(c))
+		return k;
+	k = add_path(b, metadata_file_source(c), err);
+	if (k == 0)
+		k = add_path(b, metadata_file_target(c), err);
+	if (k < 0)
+		return k;
+	last = b->paths + strv_length(b->paths) - 1;
+	b->mounts[b->n_mounts++] =
+		(struct spec_mount){ last[-1], last[0], "bind", "rbind,rprivate,ro" };
+	return 0;
+}
+
 static int list_mounts(const struct container *c, struct bundle *b, struct err *err)
 {
 	static const char *const files[ETC_FILES] = { "hosts", "resolv.conf", "hostname" };
@@ -255,7 +332,7 @@ static int list_mounts(const struct container *c, struct bundle *b, struct err *
 	const struct mount_list *l = container_volumes_mounts(c);
 	int k = 0;
 
-	b->mounts = calloc(ETC_FILES + (l ? l->n : 0), sizeof(*b->mounts));
+	b->mounts = calloc(ETC_FILES + 1 + (l ? l->n : 0), sizeof(*b->mounts));
 	if (!b->mounts)
 		return err_set(err, ENOMEM, "allocate mounts");
 	for (size_t i = 0; i < ETC_FILES; i++) {
@@ -269,7 +346,7 @@ static int list_mounts(const struct container *c, struct bundle *b, struct err *
 	}
 	for (size_t i = 0; k == 0 && l && i < l->n; i++)
 		k = add_mount(c, &l->items[i], b, err);
-	return k;
+	return k < 0 ? k : add_metadata_file(c, b, err);
 }
 
 /* As Docker does it: a program of the host's, at a place that images leave alone. */
@@ -346,6 +423,9 @@ static void set_network(const struct container *c, struct container_spec *s)
 	if (c->network_mode == NETWORK_BRIDGE) {
 		s->netns = SPEC_NS_PATH;
 		s->netns_path = c->run->netns_path;
+	} else if (c->network_mode == NETWORK_AWSVPC) {
+		s->netns = SPEC_NS_PATH;
+		s->netns_path = c->task->run->net.path;
 	} else {
 		s->netns = c->network_mode == NETWORK_HOST ? SPEC_NS_HOST : SPEC_NS_PRIVATE;
 	}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/engine/internal.h"
+#include "agent/engine/metadata-file.h"
 #include "agent/store/store.h"
 #include "common/backoff.h"
 #include "common/clock.h"
@@ -19,6 +20,7 @@
 #include "common/spawn.h"
 
 enum {
+	LOCAL_GRACE_MS = 5000, /* for whoever waits for the end of a local task */
 	UNDELIVERED_CHECK_MS = 30000,
 	DELIVERED_CHECK_MS = 1000,
 	AGAIN_MS = 1000,
@@ -120,6 +122,8 @@ int cleanup_discard_dir(struct engine *e, const char *dir)
 
 static int64_t due_ms(const struct engine *e, struct task *t)
 {
+	if (t->run->remove_at_ms == 0 && t->remove_when_stopped && task_is_local(t))
+		t->run->remove_at_ms = t->stopped_ms + LOCAL_GRACE_MS;
 	if (t->run->remove_at_ms == 0)
 		t->run->remove_at_ms = t->stopped_ms + e->config->task_cleanup_wait_ms +
 				       random_below(e->config->task_cleanup_jitter_ms);
@@ -167,6 +171,8 @@ static bool remove_task(struct engine *e, size_t i)
 	CRASH_POINT(CLEANUP_BEFORE);
 	for (size_t j = 0; j < t->n_containers; j++)
 		done = discard_container(e, &t->containers[j]) && done;
+	done = metadata_file_discard(t) == 0 && done;
+	CRASH_POINT(METADATA_FILE_DISCARDED);
 	task_teardown(t); /* once more, should a process have been in the way the first time */
 	t->run->teardown = false;
 	if (!volumes_discard(e, t) || !done)

@@ -23,6 +23,9 @@
 	X(TASK_CGROUP_MADE)                                                                        \
 	X(NETNS_MADE)                                                                              \
 	X(NETWORK_ATTACHED)                                                                        \
+	X(TASK_NETNS_MADE)                                                                         \
+	X(TASK_ENI_ATTACHED)                                                                       \
+	X(TASK_LOCAL_LINK_ATTACHED)                                                                \
 	X(PULL_BEFORE)                                                                             \
 	X(PULL_JOINED)                                                                             \
 	/* start */                                                                                \
@@ -34,10 +37,12 @@
 	X(VOLUME_MOUNTED)                                                                          \
 	X(VOLUME_COPY_BEGUN)                                                                       \
 	X(VOLUME_COPIED)                                                                           \
+	X(METADATA_FILE_BEGUN)                                                                     \
 	X(BUNDLE_MADE)                                                                             \
 	X(SHIM_SPAWNED)                                                                            \
 	X(PORTS_PUBLISHED)                                                                         \
 	X(STARTED_HEARD)                                                                           \
+	X(METADATA_FILE_READY)                                                                     \
 	/* restart by policy */                                                                    \
 	X(RESTART_ENDED)                                                                           \
 	X(RESTART_CLEARED)                                                                         \
@@ -59,10 +64,13 @@
 	X(TEARDOWN_RUN_DIR_GONE)                                                                   \
 	X(VOLUME_UNMOUNT_BEGUN)                                                                    \
 	X(VOLUME_UNMOUNTED)                                                                        \
+	X(TASK_ENI_RETURNED)                                                                       \
+	X(TASK_NETNS_GONE)                                                                         \
 	X(TASK_CGROUP_GONE)                                                                        \
 	X(CLEANUP_BEFORE)                                                                          \
 	X(CLEANUP_DATA_DISCARDED)                                                                  \
 	X(CLEANUP_UNPINNED)                                                                        \
+	X(METADATA_FILE_DISCARDED)                                                                 \
 	X(VOLUME_DISCARDED)                                                                        \
 	X(CLEANUP_ROW_DELETED)                                                                     \
 	/* a start of the agent */                                                                 \

@@ -11,6 +11,7 @@
 
 #include "agent/engine/efs-role.h"
 #include "agent/engine/holder.h"
+#include "agent/engine/host-ports.h"
 #include "agent/engine/internal.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -51,21 +52,6 @@ void container_fail(struct container *c, const char *error_name, const char *fmt
 	engine_touch(c->run->engine, c->task);
 }
 
-static void free_ports(struct container *c)
-{
-	struct container_run *r = c->run;
-	_cleanup_(err_done) struct err err = {};
-
-	if (!r->ports_held)
-		return;
-	r->ports_held = false;
-	if (r->engine->net &&
-	    net_ports_release(r->engine->net, c->bindings, c->n_bindings, &err) < 0)
-		container_log(LOG_WARN, c, "Failed to release the host ports of '%s', going on: %s",
-			      c->name, err_text(&err));
-	CRASH_POINT(PORTS_RELEASED);
-}
-
 /* Nothing of it runs any more. What it held goes back before anybody hears of the end. */
 void container_finish(struct container *c)
 {
@@ -73,7 +59,7 @@ void container_finish(struct container *c)
 
 	if (c->known == CONTAINER_STOPPED)
 		return;
-	free_ports(c);
+	host_ports_free(c);
 	if (c->finished_ms == 0 && c->known >= CONTAINER_CREATED)
 		c->finished_ms = clock_real_ms();
 	if (c->essential && t->execution_stopped_ms == 0) {
@@ -158,34 +144,6 @@ static void release(struct engine *e, struct task *t)
 
 /* ---- intents ---- */
 
-/* Dynamic ports are chosen and fixed ones checked here, so a conflict is known before the pull. */
-static int hold_ports(struct engine *e, struct container *c)
-{
-	_cleanup_(err_done) struct err err = {};
-	int k;
-
-	free(c->bindings);
-	c->bindings = NULL;
-	c->n_bindings = 0;
-	if (c->n_ports == 0)
-		return 0;
-	c->bindings = calloc(c->n_ports, sizeof(*c->bindings));
-	if (!c->bindings) {
-		container_fail(c, "HostConfigError", "out of memory");
-		return -ENOMEM;
-	}
-	memcpy(c->bindings, c->ports, c->n_ports * sizeof(*c->bindings));
-	k = net_ports_hold(e->net, c->bindings, c->n_ports, &err);
-	if (k != 0) {
-		container_fail(c, "HostConfigError", "error retrieving docker port map: %s",
-			       err_text(&err));
-		return -EADDRINUSE;
-	}
-	c->n_bindings = c->n_ports;
-	c->run->ports_held = true;
-	return 0;
-}
-
 static int take_address(struct engine *e, struct container *c)
 {
 	_cleanup_(err_done) struct err err = {};
@@ -199,7 +157,7 @@ static int take_address(struct engine *e, struct container *c)
 		container_fail(c, "ContainerNetworkingError", "%s", err_text(&err));
 		return -ENOSPC;
 	}
-	return hold_ports(e, c);
+	return 0;
 }
 
 /* Chooses all by which traces of the container on this host will be known. */
@@ -293,7 +251,8 @@ static void intend_finish(struct container *c)
 static void intend(struct engine *e, struct container *c, const struct reconcile_step *step)
 {
 	if (!efs_role_lets(c, step->action) || !task_inputs_let(c, step->action) ||
-	    !holder_lets(c, step->action))
+	    !holder_lets(c, step->action) || !task_net_lets(c, step->action) ||
+	    !host_ports_let(c, step->action))
 		return;
 	switch (step->action) {
 	case ACTION_PULL:
@@ -484,12 +443,12 @@ static bool decide_once(struct engine *e, struct task *t, struct reconcile_conta
 		return t->run->admitted || t->desired == TASK_STOPPED;
 	}
 	t->run->dirty = false;
-	wake_at(t, plan.wake_ms);
 	for (size_t i = 0; i < t->n_containers; i++) {
 		note_waiting(&t->containers[i], steps[i].waits_for);
 		if (steps[i].action != ACTION_NONE)
 			intend(e, &t->containers[i], &steps[i]);
 	}
+	wake_at(t, host_ports_wake_ms(t, plan.wake_ms));
 	return t->run->dirty;
 }
 

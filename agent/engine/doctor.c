@@ -110,12 +110,20 @@ static int list_namespaces(struct engine *e, char ***ret)
 	return dir ? list_dir(dir, ret) : -ENOMEM;
 }
 
+/* One of a task in mode awsvpc, or of a container. */
+static bool namespace_is_in_use(const struct engine *e, const char *id)
+{
+	return task_net_is_id(id) ? task_net_in_use(e, id) : is_in_use(e, id);
+}
+
 static int remove_namespace(struct engine *e, const char *id, struct err *err)
 {
 	_cleanup_(freep) char *dir = netns_dir(e), *path = dir ? path_join("%s/%s", dir, id) : NULL;
 
 	if (!path)
 		return err_set(err, ENOMEM, "make path");
+	if (e->net && task_net_is_id(id))
+		return task_net_remove(e, id, err);
 	if (e->net)
 		(void) net_detach(e->net, id, NULL);
 	(void) umount2(path, MNT_DETACH);
@@ -246,7 +254,7 @@ static const struct kind {
 } kinds[] = {
 	{ "cgroup", list_cgroups, is_of_a_task, remove_cgroup },
 	{ "published-port", doctor_list_ports, doctor_port_belongs, doctor_remove_port },
-	{ "network-namespace", list_namespaces, is_in_use, remove_namespace },
+	{ "network-namespace", list_namespaces, namespace_is_in_use, remove_namespace },
 	{ "run-directory", list_run_dirs, is_in_use, remove_run_dir },
 	{ "runtime-state", list_runtime_states, is_in_use, remove_runtime_state },
 	{ "mount", list_mounts, is_in_use, remove_mount },

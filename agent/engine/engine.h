@@ -35,6 +35,8 @@ struct engine_callbacks {
 	void (*on_event)(void *userdata, const json_t *event);
 };
 
+struct instance_facts;
+
 struct engine_params {
 	sd_event *loop;
 	const struct config *config; /* borrowed, outlives the engine, as store and net do */
@@ -43,6 +45,7 @@ struct engine_params {
 	struct http_client *http;          /* to ask registries; NULL: ecs-image alone does */
 	struct aws_credentials *credentials; /* of the instance, for ECR; NULL: unsigned */
 	const struct role_store *roles;      /* of the tasks; NULL with @http */
+	const struct instance_facts *instance; /* as known by now; may be NULL */
 	struct engine_callbacks callbacks; /* any may be NULL */
 };
 
@@ -82,6 +85,16 @@ void engine_note_usage(const struct container *c, const struct past_usage *past)
  * Signature of acs_handlers.on_payload, @e as void.
  */
 int engine_on_payload(struct engine *e, const json_t *message, struct err *err);
+
+/*
+ * Takes a task that somebody of this host starts (localtask_build()): like any other but that nobody is told of
+ * it, and that no list of the service's ends it. -EPROTO, -ENOTSUP: @err names the member; -EEXIST: a task of that
+ * name is there; -ENOSPC, …: the host cannot. Nothing is kept of a refused one.
+ */
+int engine_run_local(struct engine *e, const json_t *task, struct err *err);
+
+/* Cleans up a local task that has stopped. -ENOENT; -EPERM: it is the service's; -EBUSY: it has not stopped. */
+int engine_remove_local(struct engine *e, const char *arn, struct err *err);
 
 /* Sets a task to desired STOPPED. *ret_known (may be NULL) is false when the ARN is unknown.
  * @reason may be NULL. */

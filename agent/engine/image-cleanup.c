@@ -297,7 +297,8 @@ static int spawn_child(struct image_cleanup *c, bool interval, struct err *err)
 					  .argv = argv,
 					  .fds = fds,
 					  .n_fds = ARRAY_SIZE(fds),
-					  .new_session = true },
+					  .new_session = true,
+					  .ends_with_us = true },
 		  NULL, &c->pidfd, err);
 	if (k < 0)
 		return k;

@@ -68,6 +68,7 @@ static int ask(struct input_job *j, const char *region, bool object, s3_fn fn, s
 			       .method = object ? "GET" : "HEAD",
 			       .region = region,
 			       .endpoint = aws_endpoint_override("S3"),
+			       .dual_stack = j->owner->p.dual_stack,
 			       .max_bytes = FILE_BYTES_MAX,
 			       .timeout_ms = OBJECT_TIMEOUT_MS };
 	int k = parse(j->inputs[0]->what, &bucket, &key, err);

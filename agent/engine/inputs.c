@@ -381,8 +381,8 @@ int input_job_client(struct input_job *j, const char *service, const char *servi
 		     const char *target_prefix, struct err *err)
 {
 	const char *region = j->inputs[0]->region;
-	_cleanup_(freep) char *endpoint =
-		aws_endpoint(service, region, false, aws_endpoint_override(service_id));
+	_cleanup_(freep) char *endpoint = aws_endpoint(service, region, j->owner->p.dual_stack,
+						       aws_endpoint_override(service_id));
 	struct aws_client_params p = {
 		.http = j->owner->p.http,
 		.credentials = j->owner->role,

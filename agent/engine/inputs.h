@@ -29,6 +29,7 @@ struct inputs_params {
 	const struct role_store *roles;
 	const char *credentials_id; /* of the execution role; NULL: none */
 	const char *region;         /* of what names none */
+	bool dual_stack;            /* asks endpoints of both families */
 	int64_t role_wait_ms;       /* for the role's keys after a restart; 0: 60 s */
 	int64_t deadline_ms;        /* for the rest; 0: 4 min */
 	inputs_fn fn;

@@ -9,6 +9,7 @@
 #include "agent/engine/internal.h"
 #include "agent/engine/payload.h"
 #include "agent/store/store.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/strv.h"
 
@@ -59,6 +60,9 @@ static int check_disk(const struct engine *e, struct err *err)
 /* What is right by its form, but not on this host. */
 static int check_host(const struct engine *e, const struct task *t, struct err *err)
 {
+	if (t->eni && !e->config->task_eni)
+		return err_set(err, ENOTSUP,
+			       "networkMode: awsvpc is switched off on this host (ECS_ENABLE_TASK_ENI)");
 	for (size_t i = 0; i < t->n_containers; i++)
 		if (t->containers[i].privileged && e->config->privileged_disabled)
 			return err_set(err, ENOTSUP,
@@ -125,6 +129,8 @@ static int take(struct engine *e, const json_t *obj, struct err *err)
 
 	if (k < 0)
 		return k;
+	if (task_is_local(bare))
+		return err_set(err, EPROTO, "arn: '%.300s' is one of this host's own", bare->arn);
 	known = engine_task_by_arn(e, bare->arn);
 	if (known) { /* of a repetition only the wish counts, and only forward */
 		if (bare->desired == TASK_STOPPED)
@@ -214,6 +220,55 @@ static int settle(struct engine *e, struct err *err)
 	return k < 0 ? k : store_wait_durable(e->store, err);
 }
 
+/* Who asks is there to be told what is wrong, so a refused task leaves no record. */
+static int check_local(struct engine *e, struct task *t, struct err *err)
+{
+	int k = check_host(e, t, err);
+
+	if (k == 0 && engine_task_by_arn(e, t->arn))
+		k = err_set(err, EEXIST, "name: task '%s' is still there", t->id);
+	if (k == 0 && depends_resolve(t, err) != 0)
+		k = -(err->code ? err->code : EPROTO);
+	return k;
+}
+
+int engine_run_local(struct engine *e, const json_t *obj, struct err *err)
+{
+	_cleanup_(task_freep) struct task *t = NULL;
+	_cleanup_(err_done) struct err disk = {};
+	int k = payload_decode_task(obj, &t, err);
+
+	if (k == 0)
+		k = check_local(e, t, err);
+	if (k == 0)
+		k = engine_add_task(e, t, err);
+	if (k < 0)
+		return k;
+	t->run->insert = payload_without_secrets(obj);
+	task_log(LOG_INFO, t, "Task '%s' (%s) with %zu containers is started by ecsctl", t->id,
+		 t->family, t->n_containers);
+	t = NULL; /* the engine's now */
+	if (engine_pass(e, &disk) < 0 && forget_unwritten(e))
+		return err_move(err, &disk);
+	return store_wait_durable(e->store, err);
+}
+
+int engine_remove_local(struct engine *e, const char *arn, struct err *err)
+{
+	struct task *t = engine_task_by_arn(e, arn);
+
+	if (!t)
+		return err_set(err, ENOENT, "task '%s' is not known", arn);
+	if (!task_is_local(t))
+		return err_set(err, EPERM,
+			       "task '%s' is the service's: it is cleaned up in its time", t->id);
+	if (t->known != TASK_STOPPED)
+		return err_set(err, EBUSY, "task '%s' has not stopped", t->id);
+	t->run->remove_at_ms = clock_real_ms();
+	cleanup_schedule(e);
+	return 0;
+}
+
 int engine_stop_task(struct engine *e, const char *arn, const char *reason, bool *ret_known,
 		     struct err *err)
 {
@@ -263,7 +318,8 @@ int engine_stop_candidates(const struct engine *e, const json_t *running, json_t
 	if (!list)
 		return err_set(err, ENOMEM, "list tasks");
 	for (size_t i = 0; i < e->n_tasks; i++)
-		if (e->tasks[i]->desired == TASK_RUNNING && !is_listed(running, e->tasks[i]->arn))
+		if (e->tasks[i]->desired == TASK_RUNNING && !task_is_local(e->tasks[i]) &&
+		    !is_listed(running, e->tasks[i]->arn))
 			(void) json_array_append_new(list, json_string(e->tasks[i]->arn));
 	*ret = list;
 	return 0;

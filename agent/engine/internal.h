@@ -14,6 +14,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/image-check.h"
 #include "agent/engine/reconcile.h"
+#include "agent/engine/task-net.h"
 #include "common/backoff.h"
 #include "runtime/image/image.h"
 #include "runtime/image/pull.h"
@@ -37,20 +38,20 @@ struct container_run {
 	bool wants_slot;
 	int64_t start_mono_ms;
 	int64_t stop_mono_ms; /* when it was told to stop; 0: nobody did */
-	bool prepared; /* cgroup, network namespace, address are there */
+	bool prepared;        /* cgroup, network namespace, address are there */
 	bool ports_held;
 	bool unverified; /* its limits were not read back yet */
-	bool teardown; /* stopped; its traces are to be removed */
+	bool teardown;   /* stopped; its traces are to be removed */
 	enum container_status durable_sent;
-	struct pull *pull;                /* borrowed; NULL: none */
+	struct pull *pull;                 /* borrowed; NULL: none */
 	struct container_volumes *volumes; /* owned; NULL: it mounts nothing, or is not yet made */
 	struct image_check *check;         /* owned; while only its digest is asked for */
-	char *netns_path;                 /* owned; NULL until the namespace is made */
-	struct shim *shim;                /* owned */
-	sd_event_source *shim_io, *timer; /* owned */
-	struct shim_health_rules health;  /* of the start under way */
-	struct shim_event exit;           /* while processes are left */
-	int64_t left_wait_ms;             /* between looks at them */
+	char *netns_path;                  /* owned; NULL until the namespace is made */
+	struct shim *shim;                 /* owned */
+	sd_event_source *shim_io, *timer;  /* owned */
+	struct shim_health_rules health;   /* of the start under way */
+	struct shim_event exit;            /* while processes are left */
+	int64_t left_wait_ms;              /* between looks at them */
 };
 
 struct task_run {
@@ -65,12 +66,13 @@ struct task_run {
 	enum task_status durable_sent;
 	sd_event_source *wake; /* owned: a start timeout of one of its containers */
 	int64_t wake_ms;       /* when, wall clock; 0: never */
-	json_t *insert;    /* owned: definition of a task that has no row yet */
+	json_t *insert;        /* owned: definition of a task that has no row yet */
 	struct task_inputs
-		*inputs;   /* owned; NULL: nothing was asked for yet, or is wanted any more */
-	char *cgroup_path; /* owned: what runc takes as parent */
+		*inputs;     /* owned; NULL: nothing was asked for yet, or is wanted any more */
+	char *cgroup_path;   /* owned: what runc takes as parent */
+	struct task_net net; /* of mode awsvpc */
 	int64_t arrived_mono_ms;
-	int64_t remove_at_ms; /* wall clock; 0: not yet known */
+	int64_t remove_at_ms;     /* wall clock; 0: not yet known */
 	int64_t cleanup_again_ms; /* how long ago the last try was, when it failed */
 	struct container_run containers[];
 };
@@ -80,8 +82,10 @@ struct engine {
 	const struct config *config;
 	struct store *store;
 	struct net *net;
-	struct http_client *http; /* may be NULL */
+	struct linkwatch *linkwatch; /* owned; NULL until a device is waited for */
+	struct http_client *http;    /* may be NULL */
 	const struct role_store *roles;
+	const struct instance_facts *instance;
 	struct registry_tokens *registry_tokens; /* owned; NULL without http */
 	struct prefetch *prefetch;               /* owned; NULL: nothing to do */
 	struct engine_callbacks callbacks;
@@ -90,47 +94,60 @@ struct engine {
 	size_t n_tasks;
 	int64_t next_sequence;
 	struct ledger ledger;
-	struct pull *pulls;           /* owned list */
-	struct volume *volumes;       /* owned list: those with something mounted, or to be */
+	struct pull *pulls;                 /* owned list */
+	struct volume *volumes;             /* owned list: those with something mounted, or to be */
 	char *volumes_dir, *volume_program; /* owned */
 	struct image_cleanup *image_cleanup; /* owned; NULL: none is wanted */
-	size_t slots_used, slots_max, cpus; /* starts at a time */
-	bool slot_wanted;             /* somebody waits for one */
-	bool room;                    /* host resources became free: ask the waiting tasks again */
-	bool commit_first;            /* an act of this pass needs its intent on the disk */
-	bool starved;                 /* no memory to decide with */
+	size_t slots_used, slots_max, cpus;  /* starts at a time */
+	bool slot_wanted;                    /* somebody waits for one */
+	bool room;         /* host resources became free: ask the waiting tasks again */
+	bool commit_first; /* an act of this pass needs its intent on the disk */
+	bool starved;      /* no memory to decide with */
 	bool in_pass;
+	int64_t eni_wait_ms;   /* how long a task waits for its interface */
 	int64_t stop_limit_ms; /* after the grace of a stop; it goes on, but the reason is known */
 	sd_event_source *filter_monitor, *filter_check;
-	int filter_settle_ms;
+	int filter_restored_n; /* in a row: none stood for a while */
+	int64_t filter_checked_ms, filter_restored_ms;
 	sd_event_source *pass, *teardown, *ticker, *cleanup, *retry, *slots, *limits;
 	char *run_dir, *data_dir, *runc, *runc_root, *shim_program, *image_program, *pause_program,
-		*init_program,
-		*trash; /* owned */
-	sd_event_source *trash_work; /* the child that empties it, or the timer until the next */
+		*init_program, *trash; /* owned */
+	sd_event_source *trash_work;   /* the child that empties it, or the timer until the next */
 	struct backoff trash_backoff;
 	sd_event_source *lingering; /* groups of nobody whose processes were killed */
 	int64_t lingering_ms;
 	bool trash_grew; /* meanwhile */
 };
 
-/* engine.c */
+/* pass.c */
+int pass_start(struct engine *e, struct err *err); /* once; engine_free() ends it */
 int engine_pass(struct engine *e, struct err *err);
 void engine_touch(struct engine *e, struct task *t); /* something happened: look at it soon */
+void engine_want_teardown(struct engine *e);
+
+/* engine.c */
 int engine_add_task(struct engine *e, struct task *t,
 		    struct err *err); /* takes @t over on success */
 void engine_drop_task(struct engine *e, size_t i);
-void engine_want_teardown(struct engine *e);
 struct task *engine_task_by_arn(const struct engine *e, const char *arn);
 void engine_tell(struct engine *e, const struct task *t, const struct container *c,
 		 const char *type);
 
 #define task_log(level, t, ...)                                                                    \
-	log_emit(level, (const struct log_field[]){ { "task", (t)->arn }, {} }, __VA_ARGS__)
+	log_emit(level,                                                                            \
+		 (const struct log_field[]){ { "task", (t)->arn, "ECS_TASK_ARN" },                 \
+					     { NULL, (t)->id, "ECS_TASK_ID" },                     \
+					     { NULL, (t)->family, "ECS_TASK_FAMILY" },             \
+					     {} },                                                 \
+		 __VA_ARGS__)
 #define container_log(level, c, ...)                                                               \
 	log_emit(level,                                                                            \
-		 (const struct log_field[]){                                                       \
-			 { "task", (c)->task->arn }, { "container", (c)->name }, {} },             \
+		 (const struct log_field[]){ { "task", (c)->task->arn, "ECS_TASK_ARN" },           \
+					     { NULL, (c)->task->id, "ECS_TASK_ID" },               \
+					     { NULL, (c)->task->family, "ECS_TASK_FAMILY" },       \
+					     { "container", (c)->name, "ECS_CONTAINER_NAME" },     \
+					     { NULL, (c)->id, "ECS_CONTAINER_ID" },                \
+					     {} },                                                 \
 		 __VA_ARGS__)
 
 /* decide.c: intents only; nothing outside the process changes but held ports. */
@@ -144,15 +161,19 @@ void container_set_busy(struct container *c, enum container_busy busy);
 /* actions.c */
 void container_act(struct container *c);
 int container_prepare(struct container *c, struct err *err);
-void container_watch(struct container *c); /* run->shim is there: hear what it says */
-void container_drain_shim(struct container *c);
-void container_settle_exit(struct container *c); /* run->exit says how it ended; STOPPED follows */
+int64_t container_grace_ms(const struct container *c); /* from its stop signal to KILL */
 void container_teardown(struct container *c);
 void task_teardown(struct task *t);
 char *container_run_dir(const struct container *c);  /* of this run: each restart has its own */
 char *container_runs_dir(const struct container *c); /* of all its runs */
 char *container_data_dir(const struct container *c);
 char *container_cgroup_path(const struct container *c); /* NULL before the task's group is made */
+
+/* shim-events.c */
+void container_stop(struct container *c);
+void container_watch(struct container *c); /* run->shim is there: hear what it says */
+void container_drain_shim(struct container *c);
+void container_settle_exit(struct container *c); /* run->exit says how it ended; STOPPED follows */
 
 /* restart.c */
 bool restart_must_wait(const struct container *c);
@@ -175,7 +196,7 @@ const struct mount_list *container_volumes_mounts(const struct container *c); /*
 char *volumes_data_path(const struct engine *e, const char *name);
 void container_volumes_started(struct container *c); /* its volumes are there for others, too */
 void container_volumes_review(struct container *c);  /* a start that waits for what cannot come */
-void container_volumes_adopt(struct container *c);  /* it runs already */
+void container_volumes_adopt(struct container *c);   /* it runs already */
 void container_volumes_free(struct container *c);
 void volumes_release(struct container *c);                    /* it and its traces are gone */
 bool volumes_discard(struct engine *e, const struct task *t); /* false: some are still in use */
@@ -231,7 +252,7 @@ int slots_start(struct engine *e, struct err *err);
 bool slots_take(struct container *c);
 void slots_give_back(struct container *c);
 bool slots_crowded(const struct engine *e); /* more starts are at work than there are cores */
-void slots_offer(struct engine *e); /* free ones to those who wait, in order of arrival */
+void slots_offer(struct engine *e);         /* free ones to those who wait, in order of arrival */
 
 /* cleanup.c */
 int cleanup_start(struct engine *e, struct err *err);

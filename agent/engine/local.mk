@@ -28,10 +28,15 @@ engine_sources = \
 	agent/engine/gpus.h \
 	agent/engine/holder.c \
 	agent/engine/holder.h \
+	agent/engine/host-ports.c \
+	agent/engine/host-ports.h \
 	agent/engine/image-check.c \
 	agent/engine/image-check.h \
 	agent/engine/image-cleanup.c \
 	agent/engine/image-cleanup.h \
+	agent/engine/instance.h \
+	agent/engine/metadata-file.c \
+	agent/engine/metadata-file.h \
 	agent/engine/inputs-asm.c \
 	agent/engine/inputs-private.h \
 	agent/engine/inputs-s3.c \
@@ -45,10 +50,15 @@ engine_sources = \
 	agent/engine/mounts.c \
 	agent/engine/mounts.h \
 	agent/engine/limits.c \
+	agent/engine/pass.c \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
+	agent/engine/payload-eni.c \
+	agent/engine/payload-eni-values.c \
+	agent/engine/payload-eni-values.h \
 	agent/engine/payload-health.c \
 	agent/engine/payload-inputs.c \
+	agent/engine/payload-mounts.c \
 	agent/engine/payload-ports.c \
 	agent/engine/payload-registry.c \
 	agent/engine/payload-unsupported.c \
@@ -73,8 +83,11 @@ engine_sources = \
 	agent/engine/restart.c \
 	agent/engine/restore.c \
 	agent/engine/secret-value.c \
+	agent/engine/shim-events.c \
 	agent/engine/slots.c \
 	agent/engine/task-inputs.c \
+	agent/engine/task-net.c \
+	agent/engine/task-net.h \
 	agent/engine/task.c \
 	agent/engine/task.h \
 	agent/engine/volume-mounts.c \

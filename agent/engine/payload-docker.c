@@ -178,6 +178,8 @@ static int decode_network_mode(const json_t *value, void *dst, const struct json
 		*(enum network_mode *) dst = NETWORK_HOST;
 	else if (strcmp(s, "none") == 0)
 		*(enum network_mode *) dst = NETWORK_NONE;
+	else if (strcmp(s, "awsvpc") == 0)
+		*(enum network_mode *) dst = NETWORK_AWSVPC;
 	else
 		return err_set(err, ENOTSUP, "'%.64s' is not supported by this build", s);
 	return 0;

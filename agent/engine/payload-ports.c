@@ -80,17 +80,21 @@ static void drop(struct container *c, const struct port_binding *like)
 			c->ports[i].range = 0;
 }
 
+/* There is room up to the next power of two: what drop() takes out leaves no less. */
 static int append(struct container *c, const struct port_binding *b, struct err *err)
 {
 	struct port_binding *grown;
+	size_t n = c->n_ports;
 
-	if (c->n_ports >= BINDINGS_MAX)
+	if (n >= BINDINGS_MAX)
 		return err_set(err, EPROTO, "more than %d ports are bound", BINDINGS_MAX);
-	grown = reallocarray(c->ports, c->n_ports + 1, sizeof(*grown));
-	if (!grown)
-		return err_set(err, ENOMEM, "allocate ports");
-	c->ports = grown;
-	grown[c->n_ports++] = *b;
+	if ((n & (n - 1)) == 0) {
+		grown = reallocarray(c->ports, n ? 2 * n : 1, sizeof(*grown));
+		if (!grown)
+			return err_set(err, ENOMEM, "allocate ports");
+		c->ports = grown;
+	}
+	c->ports[c->n_ports++] = *b;
 	return 0;
 }
 
@@ -125,6 +129,9 @@ int payload_decode_port_bindings(const json_t *value, void *dst, const struct js
 	(void) f;
 	if (!json_is_object(value))
 		return err_set(err, EPROTO, "is no object");
+	if (json_object_size(value) > MAPPINGS_MAX)
+		return err_set(err, EPROTO, "has %zu members, at most %d are taken",
+			       json_object_size(value), MAPPINGS_MAX);
 	json_object_foreach((json_t *) value, key, list)
 		if (k == 0)
 			k = overlay_key(dst, key, list, err);
@@ -259,6 +266,8 @@ int payload_settle_ports(struct container *c, struct err *err)
 			c->ports[kept++] = c->ports[i];
 	if (c->network_mode != NETWORK_BRIDGE)
 		c->n_ports = kept;
+	for (size_t i = 0; c->network_mode == NETWORK_AWSVPC && i < c->n_ports; i++)
+		c->ports[i].host_port = 0; /* they are the interface's: none of the host's is taken */
 	if (c->n_ports > PUBLISHED_MAX)
 		return err_set(err, EPROTO, "portMappings: %zu ports, at most %d are published",
 			       c->n_ports, PUBLISHED_MAX);

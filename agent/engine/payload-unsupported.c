@@ -36,7 +36,6 @@ static bool never_restarts(const json_t *v)
 }
 
 static const struct row rows[] = {
-	{ PAYLOAD_TASK, "elasticNetworkInterfaces", NULL },
 	{ PAYLOAD_TASK, "proxyConfiguration", NULL },
 	{ PAYLOAD_TASK, "attachments", NULL },
 	{ PAYLOAD_TASK, "enableFaultInjection", NULL },

@@ -193,11 +193,14 @@ static const struct json_field task_fields[] = {
 	{ "cpu", json_decode_double, offsetof(struct task, cpu), false },
 	{ "memory", json_decode_i64, offsetof(struct task, memory_mib), false, NULL, 0, 1 << 26 },
 	{ "networkMode", decode_network_mode, offsetof(struct task, network_mode), false },
+	{ "elasticNetworkInterfaces", payload_decode_task_eni, 0, false },
 	{ "pidMode", docker_decode_pid_mode, offsetof(struct task, pid_mode), false },
 	{ "ipcMode", docker_decode_ipc_mode, offsetof(struct task, ipc_mode), false },
 	{ "executionRoleCredentials", decode_credentials_id,
 	  offsetof(struct task, execution_credentials_id), false },
 	{ "roleCredentials", decode_credentials_id, offsetof(struct task, role_credentials_id),
+	  false },
+	{ "removeWhenStopped", json_decode_bool, offsetof(struct task, remove_when_stopped),
 	  false },
 	{ "containers", json_decode_array, offsetof(struct task, containers), true,
 	  &container_array },
@@ -242,13 +245,18 @@ static int finish_container(struct task *t, size_t i, struct err *err)
 	return 0;
 }
 
-/* One network per task: a NetworkMode in hostConfig is heard, contradictions are not. */
+/*
+ * One network per task: a NetworkMode in hostConfig is heard, contradictions are not. A task with an
+ * interface of its own is in mode awsvpc, whatever else is said, and nobody else is.
+ */
 static int settle_network_mode(struct task *t, struct err *err)
 {
+	if (t->eni)
+		t->network_mode = NETWORK_AWSVPC;
 	for (size_t i = 0; i < t->n_containers; i++) {
 		struct container *c = &t->containers[i];
 
-		if (c->network_mode == NETWORK_BRIDGE) /* also: not said */
+		if (t->eni || c->network_mode == NETWORK_BRIDGE) /* also: not said */
 			c->network_mode = t->network_mode;
 		if (i == 0)
 			t->network_mode = c->network_mode;
@@ -257,6 +265,9 @@ static int settle_network_mode(struct task *t, struct err *err)
 				err, ENOTSUP,
 				"containers[%zu]: NetworkMode: differs from that of the others", i);
 	}
+	if (t->network_mode == NETWORK_AWSVPC && !t->eni)
+		return err_set(err, EPROTO,
+			       "elasticNetworkInterfaces: missing, which network mode awsvpc needs");
 	return 0;
 }
 

@@ -61,8 +61,9 @@ extern const struct json_array payload_depends_on, payload_volumes_from;
 extern const struct json_field payload_health_fields[];
 int payload_check_health(const struct health_check *h, struct err *err);
 int payload_decode_health_check(const json_t *obj, struct health_check *ret, struct err *err);
+
 /*
- * payload-volumes.c: the ways to say that something of the host appears in a container. All end in
+ * payload-mounts.c: the ways to say that something of the host appears in a container. All end in
  * container.mounts (and volumes_from), their paths clean. The decoders take a struct container.
  */
 extern const struct json_array payload_mount_points;
@@ -75,6 +76,20 @@ int payload_decode_anonymous_volumes(const json_t *value, void *c, const struct 
 				     struct err *err);
 int payload_decode_volume_driver(const json_t *value, void *c, const struct json_field *f,
 				 struct err *err);
+
+/* "//a/./b/" becomes "/a/b". -EPROTO, named @what: not absolute, or it climbs: what that means depends on links. */
+int payload_clean_path(const char *what, char *path, struct err *err);
+
+/*
+ * elasticNetworkInterfaces[], for json_decode_array: struct task_eni, done by task_eni_done(). The
+ * same in a task and in the messages that announce an interface (ACS
+ * AttachTaskNetworkInterfacesMessage, AttachInstanceNetworkInterfacesMessage).
+ */
+extern const struct json_array payload_enis;
+
+/* The same of the task at @dst, which takes at most one. */
+int payload_decode_task_eni(const json_t *value, void *dst, const struct json_field *f,
+			    struct err *err);
 
 /* volumes[] of the task object @obj; then every mount finds its volume, and its path for itself. */
 int payload_decode_volumes(const json_t *obj, struct task *t, struct err *err);

@@ -400,7 +400,7 @@ static int describe(struct registry_token *r, const struct registry_token_params
 		    struct err *err)
 {
 	const struct registry_auth *a = p->auth;
-	bool ecr = a->type == REGISTRY_AUTH_ECR;
+	bool ecr = a->type == REGISTRY_AUTH_ECR, dual = r->owner->p.dual_stack;
 	const char *region = a->region && *a->region ? a->region : r->owner->p.region;
 	const char *override = ecr ? a->endpoint_override : NULL;
 	_cleanup_(json_decrefp) json_t *body = NULL;
@@ -413,9 +413,9 @@ static int describe(struct registry_token *r, const struct registry_token_params
 		body = ecr ? json_object() : json_pack("{s:s}", "SecretId", a->secret);
 	r->type = a->type;
 	r->body = body ? json_to_text(body) : NULL;
-	r->endpoint =
-		region ? aws_endpoint(ecr ? "api.ecr" : "secretsmanager", region, false, override)
-		       : NULL;
+	r->endpoint = region ? aws_endpoint(ecr ? (dual ? "ecr" : "api.ecr") : "secretsmanager",
+					    region, dual, override)
+			     : NULL;
 	if (!r->body || !r->endpoint || strdup_to(&r->region, region) < 0 ||
 	    strdup_to(&r->key, p->key) < 0 || strdup_to(&r->image, p->image) < 0 ||
 	    strdup_to(&r->secret, a->secret) < 0)

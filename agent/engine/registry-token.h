@@ -26,6 +26,7 @@ struct registry_tokens_params {
 	struct aws_credentials *credentials; /* of the instance; NULL: unsigned */
 	const struct role_store *roles;
 	const char *region;   /* where an auth names none */
+	bool dual_stack;      /* asks endpoints of both families */
 	int64_t role_wait_ms; /* for an execution role's keys after a restart; 0: 60 s */
 };
 

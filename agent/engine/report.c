@@ -38,33 +38,45 @@ static json_t *text(const char *s, size_t max)
 	return cut(clean, max);
 }
 
-/* One port, or a range of @n: "8000-8009" and "61000-61009". */
-static json_t *binding(const struct port_binding *b, size_t n)
+/* One port, or a range of @n: "8000-8009" and "61000-61009". @ip: where it is bound. */
+static json_t *binding(const struct port_binding *b, size_t n, const char *ip)
 {
 	const char *proto = b->proto == IPPROTO_UDP ? "udp" : "tcp";
 	char container[32], host[32];
 
 	if (b->range == 0)
-		return json_pack("{s:s,s:i,s:i,s:s}", "bindIP", "0.0.0.0", "containerPort",
+		return json_pack("{s:s,s:i,s:i,s:s}", "bindIP", ip, "containerPort",
 				 (int) b->container_port, "hostPort", (int) b->host_port,
 				 "protocol", proto);
 	(void) snprintf(container, sizeof(container), "%u-%zu", b->container_port,
 			b->container_port + n - 1);
 	(void) snprintf(host, sizeof(host), "%u-%zu", b->host_port, b->host_port + n - 1);
-	return json_pack("{s:s,s:s,s:s,s:s}", "bindIP", "0.0.0.0", "containerPortRange", container,
+	return json_pack("{s:s,s:s,s:s,s:s}", "bindIP", ip, "containerPortRange", container,
 			 "hostPortRange", host, "protocol", proto);
+}
+
+bool report_names_ipv4(const struct config *c)
+{
+	return !c->ipv6_only;
+}
+
+bool report_names_ipv6(const struct config *c)
+{
+	return c->six.prefix_len > 0 && (c->ipv6_only || !c->exclude_ipv6_port_binding);
 }
 
 static json_t *bindings(const struct container *c, const struct config *config)
 {
+	bool four = report_names_ipv4(config), six = report_names_ipv6(config);
 	json_t *list = json_array();
 
 	for (size_t i = 0, n; i < c->n_bindings; i += n) {
 		n = port_binding_range(&c->bindings[i], c->n_bindings - i);
-		if (c->bindings[i].host_port)
-			(void) json_array_append_new(list, binding(&c->bindings[i], n));
+		if (c->bindings[i].host_port && four)
+			(void) json_array_append_new(list, binding(&c->bindings[i], n, "0.0.0.0"));
+		if (c->bindings[i].host_port && six)
+			(void) json_array_append_new(list, binding(&c->bindings[i], n, "::"));
 	}
-	(void) config; /* the bridge is IPv4 only: there is no "::" to filter */
 	return list;
 }
 

@@ -23,5 +23,9 @@ bool report_has_container_news(const struct task *t);
 /* The body for what @t is now. NULL when out of memory. */
 json_t *report_body(const struct task *t, const struct config *config);
 
+/* The families of whose bindings is told, where a container has them. */
+bool report_names_ipv4(const struct config *c);
+bool report_names_ipv6(const struct config *c);
+
 /* Notes that report_body() went into the outbox. */
 void report_mark_sent(struct task *t);

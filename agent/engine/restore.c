@@ -12,6 +12,7 @@
 
 #include "agent/engine/holder.h"
 #include "agent/engine/internal.h"
+#include "agent/engine/metadata-file.h"
 #include "agent/engine/rebuild.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
@@ -19,6 +20,7 @@
 #include "common/log.h"
 #include "common/strv.h"
 #include "runtime/cgroup/cgroup.h"
+#include "runtime/net/portpool.h"
 #include "runtime/rootfs/rootfs.h"
 #include "runtime/runc/runc.h"
 
@@ -73,7 +75,8 @@ static void begin_again(struct container *c)
 	(void) image_store_unpin(e->images, c->id, NULL);
 	CRASH_POINT(RESTORE_BEGUN_AGAIN);
 	c->id[0] = '\0';
-	c->address.s_addr = 0;
+	if (c->network_mode == NETWORK_BRIDGE) /* the task's is kept */
+		c->address.s_addr = 0;
 	c->n_bindings = 0;
 	c->created_ms = 0;
 	if (c->known > CONTAINER_PULLED && c->known < CONTAINER_STOPPED)
@@ -94,13 +97,20 @@ static void vanished(struct container *c, bool rebooted)
 	container_settle_exit(c);
 }
 
+/* An agent that had no IPv6, or another prefix, may have attached it. */
 static void keep_address(struct container *c)
 {
 	struct engine *e = c->run->engine;
 	_cleanup_(err_done) struct err err = {};
 
-	if (e->net && c->address.s_addr && net_address_restore(e->net, c->address, &err) < 0)
+	if (e->net && c->network_mode == NETWORK_BRIDGE && c->address.s_addr &&
+	    net_address_restore(e->net, c->address, &err) < 0)
 		container_log(LOG_WARN, c, "Failed to keep the address of '%s', going on: %s",
+			      c->name, err_text(&err));
+	else if (e->net && c->network_mode == NETWORK_BRIDGE && c->address.s_addr &&
+		 e->config->six.prefix_len > 0 &&
+		 net_attach(e->net, c->id, c->address, &err) < 0)
+		container_log(LOG_WARN, c, "Failed to give '%s' its IPv6 address, going on: %s",
 			      c->name, err_text(&err));
 }
 
@@ -153,9 +163,14 @@ static int find_again(struct container *c, bool rebooted, struct err *err)
 	return 0;
 }
 
+static bool is_live(const struct container *c)
+{
+	return (c->run->shim || c->restarting) && c->known < CONTAINER_STOPPED;
+}
+
 static int find_task_again(struct engine *e, struct task *t, bool rebooted, struct err *err)
 {
-	bool holds = false;
+	bool holds = false, live = false;
 
 	for (size_t i = 0; i < t->n_containers; i++) {
 		int k = find_again(&t->containers[i], rebooted, err);
@@ -164,7 +179,9 @@ static int find_task_again(struct engine *e, struct task *t, bool rebooted, stru
 			return k;
 		holds |= t->containers[i].known > CONTAINER_NONE &&
 			 t->containers[i].known < CONTAINER_STOPPED;
+		live |= is_live(&t->containers[i]);
 	}
+	task_net_restore(t, live);
 	if (t->known != TASK_STOPPED && holds) {
 		admission_force(&e->ledger, t);
 		t->run->admitted = true;
@@ -177,11 +194,6 @@ static int find_task_again(struct engine *e, struct task *t, bool rebooted, stru
 }
 
 /* ---- network ---- */
-
-static bool is_live(const struct container *c)
-{
-	return (c->run->shim || c->restarting) && c->known < CONTAINER_STOPPED;
-}
 
 static int restore_ports(struct engine *e, struct err *err)
 {
@@ -202,6 +214,20 @@ static int restore_ports(struct engine *e, struct err *err)
 				all[n++] = (struct net_published){ c->address, c->bindings[p] };
 		}
 	return net_ports_restore(e->net, all, n, err);
+}
+
+/* What was released shortly before, or while nobody looked, is not given to others at once. */
+static void rest_ports(struct engine *e)
+{
+	int64_t since = clock_real_ms() - PORTPOOL_REST_MS;
+
+	for (size_t i = 0; i < e->n_tasks; i++)
+		for (size_t j = 0; j < e->tasks[i]->n_containers; j++) {
+			const struct container *c = &e->tasks[i]->containers[j];
+
+			if (!is_live(c) && (c->known < CONTAINER_STOPPED || c->finished_ms > since))
+				net_ports_rest(e->net, c->bindings, c->n_bindings);
+		}
 }
 
 /* ---- what belongs to nobody ---- */
@@ -268,6 +294,13 @@ static void collect_namespaces(struct engine *e)
 	for (char **s = ids; s && *s; s++) {
 		const struct container *c = container_by_id(e, *s);
 
+		if (task_net_is_id(*s)) {
+			if (!task_net_in_use(e, *s) && task_net_remove(e, *s, &err) < 0)
+				log_warn("Failed to take the network of no task down, going on: %s",
+					 err_text(&err));
+			err_done(&err);
+			continue;
+		}
 		if (c && is_live(c))
 			continue;
 		(void) net_detach(e->net, *s, NULL);
@@ -339,6 +372,7 @@ static void collect(struct engine *e)
 	each_entry(e->run_dir, collect_run_dir, e);
 	each_entry(e->runc_root, collect_runtime_state, e);
 	each_entry(e->data_dir, collect_data_dir, e);
+	metadata_file_collect(e);
 	volumes_restore(e);
 	if (image_store_list_pins(e->images, collect_pin, e, &err) < 0)
 		log_warn("Failed to look through the image pins, going on: %s", err_text(&err));
@@ -376,6 +410,8 @@ int engine_restore(struct engine *e, struct err *err)
 		k = restore_ports(e, err);
 	if (k < 0)
 		return err_wrap(err, "restore host ports");
+	if (e->net)
+		rest_ports(e);
 	CRASH_POINT(RESTORE_PORTS);
 	collect(e);
 	CRASH_POINT(RESTORE_COLLECTED);

@@ -155,6 +155,7 @@ static int begin(struct engine *e, struct task *t, struct err *err)
 				   .roles = e->roles,
 				   .credentials_id = t->execution_credentials_id,
 				   .region = e->config->region,
+				   .dual_stack = e->config->ipv6_only,
 				   .deadline_ms = e->config->create_timeout_ms,
 				   .fn = on_inputs,
 				   .userdata = ti };

@@ -41,7 +41,14 @@ const char *container_status_for_service(enum container_status s)
 
 const char *network_mode_name(enum network_mode m)
 {
-	return m == NETWORK_HOST ? "host" : m == NETWORK_NONE ? "none" : "bridge";
+	static const char *const names[_NETWORK_MODE_MAX] = {
+		[NETWORK_BRIDGE] = "bridge",
+		[NETWORK_HOST] = "host",
+		[NETWORK_NONE] = "none",
+		[NETWORK_AWSVPC] = "awsvpc",
+	};
+
+	return m < _NETWORK_MODE_MAX ? names[m] : "bridge";
 }
 
 const char *depend_condition_name(enum depend_condition c)
@@ -88,6 +95,11 @@ int task_id_from_arn(const char *arn, char id[256], struct err *err)
 			       arn ? arn : "");
 	memcpy(id, slash + 1, n + 1);
 	return 0;
+}
+
+bool task_is_local(const struct task *t)
+{
+	return strncmp(t->arn, TASK_LOCAL_ARN, strlen(TASK_LOCAL_ARN)) == 0;
 }
 
 bool container_health_is_tracked(const struct container *c)
@@ -210,6 +222,9 @@ struct task *task_free(struct task *t)
 	for (size_t i = 0; i < t->n_volumes; i++)
 		task_volume_done(&t->volumes[i]);
 	free(t->volumes);
+	if (t->eni)
+		task_eni_done(t->eni);
+	free(t->eni);
 	free(t->arn);
 	free(t->family);
 	free(t->version);
@@ -223,4 +238,11 @@ struct task *task_free(struct task *t)
 	free(t->waiting_for);
 	free(t);
 	return NULL;
+}
+
+struct in6_addr container_address6(const struct container *c, const struct net6 *six)
+{
+	bool has = c->network_mode == NETWORK_BRIDGE && c->address.s_addr;
+
+	return has ? net6_address(six, c->address) : (struct in6_addr){};
 }

@@ -21,6 +21,9 @@
 /* What ids of tasks and names of containers are made of. */
 #define TASK_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
+/* How the ARN of a task starts that somebody of this host started: no service knows it. */
+#define TASK_LOCAL_ARN "arn:local:ecs:localhost:000000000000:"
+
 enum task_status {
 	TASK_NONE,
 	TASK_MANIFEST_PULLED,
@@ -40,7 +43,13 @@ enum container_status {
 	_CONTAINER_STATUS_MAX,
 };
 
-enum network_mode { NETWORK_BRIDGE, NETWORK_HOST, NETWORK_NONE, _NETWORK_MODE_MAX };
+enum network_mode {
+	NETWORK_BRIDGE,
+	NETWORK_HOST,
+	NETWORK_NONE,
+	NETWORK_AWSVPC,
+	_NETWORK_MODE_MAX
+};
 
 struct ulimit {
 	char *name;         /* owned */
@@ -252,6 +261,40 @@ struct container {
 	struct container_run *run; /* owned by the engine: shim, pull, timers; NULL outside it */
 };
 
+struct eni_ipv4 {
+	struct in_addr addr;
+	bool primary;
+};
+
+struct eni_ipv6 {
+	struct in6_addr addr;
+	bool primary;
+};
+
+/*
+ * The network interface of a task in mode awsvpc, as the payload has it and checked by
+ * payload-eni.c. Of each family that has addresses exactly one is primary.
+ */
+struct task_eni {
+	char *ec2_id, *attachment_arn, *name; /* owned; "eni-…"; the others may be NULL */
+	char *private_dns_name;               /* owned: the task's hostname; NULL: none */
+	uint8_t mac[6];                       /* by which the device is found */
+	struct eni_ipv4 *ipv4;                /* owned */
+	size_t n_ipv4;
+	struct eni_ipv6 *ipv6; /* owned */
+	size_t n_ipv6;         /* of one family there is at least one */
+	struct in_addr gateway4;
+	uint8_t prefix4; /* of all IPv4 addresses; 0: there are none */
+	bool has_gateway6;
+	struct in6_addr gateway6;
+	uint8_t prefix6;         /* of all IPv6 addresses */
+	char **dns, **dns_search; /* owned; addresses, names; NULL: none */
+	bool vlan;               /* no device of its own: VLAN vlan_id of the trunk with trunk_mac */
+	uint16_t vlan_id;        /* 1..4094 */
+	uint8_t trunk_mac[6];
+	int index;
+};
+
 struct task {
 	/* definition */
 	char *arn, *family, *version, *cluster_arn, *launch_type, *service_name, *group; /* owned */
@@ -265,6 +308,8 @@ struct task {
 	struct task_volume *volumes;
 	size_t n_volumes;
 	char *execution_credentials_id, *role_credentials_id;
+	struct task_eni *eni; /* owned; NULL: the network mode is not awsvpc */
+	bool remove_when_stopped; /* of a local one: cleaned up at once */
 
 	/* state */
 	enum task_status known, desired;
@@ -288,6 +333,8 @@ const char *health_status_name(enum health_status s);       /* "UNKNOWN", …; N
 /* "RUNNING", "STOPPED", … and the old names "UNKNOWN", "DEAD"; anything else, NULL too, is NONE. */
 enum task_status task_status_parse(const char *name);
 
+bool task_is_local(const struct task *t);
+
 /* Last component of a task ARN, at most 255 bytes of [A-Za-z0-9_-]; else -EPROTO. */
 int task_id_from_arn(const char *arn, char id[256], struct err *err);
 
@@ -306,4 +353,8 @@ struct task *task_free(struct task *t);
 DEFINE_CLEANUP(struct task *, task_free)
 void container_done(struct container *c);
 void task_volume_done(struct task_volume *v);
+void task_eni_done(void *eni);
 void mount_point_done(struct mount_point *m);
+
+/* Of a container on the bridge that has an address, within @six; else "::". */
+struct in6_addr container_address6(const struct container *c, const struct net6 *six);

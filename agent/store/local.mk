@@ -6,4 +6,5 @@ libagent_a_SOURCES += \
 	agent/store/sync.c \
 	agent/store/sync.h \
 	agent/store/tasks.c \
+	agent/store/attachments.c \
 	agent/store/volumes.c

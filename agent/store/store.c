@@ -43,7 +43,11 @@ static const char *const migrations[] = {
 	"ALTER TABLE containers ADD COLUMN last_restart_ms INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE containers ADD COLUMN restarting INTEGER NOT NULL DEFAULT 0;",
 	"ALTER TABLE containers ADD COLUMN endpoint_id TEXT NOT NULL DEFAULT '';",
-	"ALTER TABLE containers ADD COLUMN past_usage TEXT NOT NULL DEFAULT '';", NULL
+	"ALTER TABLE containers ADD COLUMN past_usage TEXT NOT NULL DEFAULT '';",
+	"ALTER TABLE outbox ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE attachments (mac TEXT PRIMARY KEY, arn TEXT NOT NULL, task_arn TEXT,"
+	" expires_ms INTEGER NOT NULL, told INTEGER NOT NULL) WITHOUT ROWID;",
+	NULL
 };
 
 /* Less than the first pages of a new log and its index take. */
@@ -279,6 +283,8 @@ int store_clear(struct store *s, struct err *err)
 	if (k == 0)
 		k = db_exec(s->db, err, NULL, "DELETE FROM outbox", "");
 	if (k == 0)
+		k = db_exec(s->db, err, NULL, "DELETE FROM attachments", "");
+	if (k == 0)
 		k = db_exec(s->db, err, NULL, "DELETE FROM metadata", "");
 	if (k == 0)
 		k = db_commit(s->db, err);
@@ -297,11 +303,18 @@ static int take_id(sqlite3_stmt *row, void *userdata, struct err *err)
 	return 0;
 }
 
+int store_outbox_put_until(struct store *s, const char *lane, const char *body, int64_t expires_ms,
+			   struct err *err)
+{
+	return db_exec(s->db, err, NULL,
+		       "INSERT INTO outbox (task_arn, body, expires_ms) VALUES (?, ?, ?)", "tti",
+		       lane, body, expires_ms);
+}
+
 int store_outbox_put(struct store *s, const char *task_arn, const char *body, int64_t *ret_id,
 		     struct err *err)
 {
-	int k = db_exec(s->db, err, NULL, "INSERT INTO outbox (task_arn, body) VALUES (?, ?)", "tt",
-			task_arn, body);
+	int k = store_outbox_put_until(s, task_arn, body, 0, err);
 
 	if (k == 0 && ret_id)
 		k = db_query(s->db, err, take_id, ret_id, "SELECT last_insert_rowid()", "");
@@ -309,7 +322,7 @@ int store_outbox_put(struct store *s, const char *task_arn, const char *body, in
 }
 
 struct head {
-	int64_t id;
+	int64_t id, expires_ms;
 	char *body;
 };
 
@@ -318,18 +331,32 @@ static int take_head(sqlite3_stmt *row, void *userdata, struct err *err)
 	struct head *h = userdata;
 
 	h->id = db_int(row, 0);
+	h->expires_ms = db_int(row, 2);
 	h->body = strdup(db_text(row, 1));
 	return h->body ? DB_E_DONE : err_set(err, ENOMEM, "copy entry");
+}
+
+static int find_head(struct store *s, const char *lane, struct head *h, struct err *err)
+{
+	*h = (struct head){};
+	return db_query(s->db, err, take_head, h,
+			"SELECT id, body, expires_ms FROM outbox WHERE task_arn = ? ORDER BY id"
+			" LIMIT 1",
+			"t", lane);
 }
 
 int store_outbox_head(struct store *s, const char *task_arn, int64_t *ret_id, char **ret_body,
 		      struct err *err)
 {
-	struct head h = {};
-	int k = db_query(s->db, err, take_head, &h,
-			 "SELECT id, body FROM outbox WHERE task_arn = ? ORDER BY id LIMIT 1", "t",
-			 task_arn);
+	struct head h;
+	int k = find_head(s, task_arn, &h, err);
 
+	while (k >= 0 && h.body && h.expires_ms && h.expires_ms <= clock_real_ms()) {
+		log_info("Dropping a report that nobody waits for any more: %.300s", h.body);
+		free(h.body);
+		k = store_outbox_delete(s, h.id, err);
+		k = k < 0 ? k : find_head(s, task_arn, &h, err);
+	}
 	if (k < 0 || !h.body)
 		return k < 0 ? k : 0;
 	*ret_id = h.id;

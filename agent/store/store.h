@@ -8,6 +8,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -85,7 +86,13 @@ int store_load_tasks(struct store *s,
  */
 int store_outbox_put(struct store *s, const char *task_arn, const char *body, int64_t *ret_id,
 		     struct err *err);
-/* The oldest entry of the task: 1 with *ret_id and *ret_body (owned by the caller), 0 when it has
+/*
+ * The same for an entry that is worth nothing from @expires_ms on (wall clock; 0: never); @lane is a
+ * task's ARN, or another name whose entries are delivered in order.
+ */
+int store_outbox_put_until(struct store *s, const char *lane, const char *body, int64_t expires_ms,
+			   struct err *err);
+/* Expired entries are removed on the way. The oldest entry of the task: 1 with *ret_id and *ret_body (owned by the caller), 0 when it has
  * none. */
 int store_outbox_head(struct store *s, const char *task_arn, int64_t *ret_id, char **ret_body,
 		      struct err *err);
@@ -94,6 +101,24 @@ int store_outbox_delete(struct store *s, int64_t id, struct err *err);
 /* Calls @each once for every task that has entries. */
 int store_outbox_each_task(struct store *s, void (*each)(void *userdata, const char *task_arn),
 			   void *userdata, struct err *err);
+
+/* A network interface that was announced; agent/attachments.h. */
+struct store_attachment {
+	uint8_t mac[6];
+	char *arn;          /* of the attachment */
+	char *task_arn;     /* NULL: the instance's */
+	int64_t expires_ms; /* wall clock */
+	bool told;          /* that it is attached: the report is in the outbox, or was */
+};
+
+/* Replaces what is there under the MAC. */
+int store_put_attachment(struct store *s, const struct store_attachment *a, struct err *err);
+int store_delete_attachment(struct store *s, const uint8_t mac[6], struct err *err);
+/* Calls @fn for each; what it is given is borrowed for the call. */
+int store_each_attachment(struct store *s,
+			  int (*fn)(void *userdata, const struct store_attachment *a,
+				    struct err *err),
+			  void *userdata, struct err *err);
 
 /* A volume of ours; see runtime/volume/volume.h. All owned. */
 struct store_volume {
