@@ -3,16 +3,30 @@
 
 #include <arpa/inet.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "agent/http/tasks-json.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/macro.h"
 
+enum { QUESTIONS_MAX = 4 };
+
+/* Somebody waits for the check of the services. */
+struct question {
+	struct control *control;
+	struct question *next, **prev;
+	struct http_call *call; /* borrowed */
+	struct reach *reach;
+};
+
 struct control {
+	struct question *questions; /* owned */
+	size_t n_questions;
 	const struct agent_view *view;
 	struct events *events;
 	struct http_server *server; /* owned */
@@ -178,24 +192,75 @@ static void answer_stop(const struct agent_view *v, const struct task *t, struct
 		answer_json(r, 202, json_pack("{s:s}", "arn", t->arn));
 }
 
-/* "ID", "ID/stop", "ID/containers/NAME/log"; an ARN has slashes of its own, so the end goes first. */
+/* By whose fault a wish fails. */
+static unsigned status_of(int error)
+{
+	static const struct {
+		int error;
+		unsigned status;
+	} known[] = { { EPROTO, 400 }, { EINVAL, 400 }, { ENOTSUP, 400 }, { EPERM, 403 },
+		      { ENOENT, 404 }, { EEXIST, 409 }, { EBUSY, 409 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (error == -known[i].error)
+			return known[i].status;
+	return 500;
+}
+
+static void answer_remove(const struct agent_view *v, const struct task *t, struct http_reply *r)
+{
+	_cleanup_(err_done) struct err err = {};
+	int k = v->remove_task ? v->remove_task(v->userdata, t->arn, &err) : -ENOTSUP;
+
+	if (k < 0)
+		answer_error(r, status_of(k), "%s", err_text(&err));
+	else
+		answer_json(r, 202, json_pack("{s:s}", "arn", t->arn));
+}
+
+void control_run(const struct agent_view *v, const char *body, size_t len, struct http_reply *r)
+{
+	_cleanup_(json_decrefp) json_t *request = NULL;
+	_cleanup_(err_done) struct err err = {};
+	json_t *o = NULL;
+	int k = json_parse(body, len, &request, &err);
+
+	if (k == 0 && v->run_task)
+		o = v->run_task(v->userdata, request, &err);
+	if (o)
+		answer_json(r, 202, o);
+	else
+		answer_error(r, status_of(-err.code), "%s", err_text(&err));
+}
+
+static bool take_end(char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	if (n <= m || strcmp(text + n - m, end) != 0)
+		return false;
+	text[n - m] = '\0';
+	return true;
+}
+
+/* "ID", "ID/stop", "ID/remove", "ID/containers/NAME/log"; an ARN has slashes of its own, so the end goes first. */
 static void answer_task(const struct agent_view *v, const char *method, char *rest,
 			struct http_reply *r)
 {
 	size_t n = strlen(rest);
 	char *name = NULL, *containers;
 	const struct task *t;
-	bool stop = n > 5 && strcmp(rest + n - 5, "/stop") == 0;
+	bool stop = take_end(rest, "/stop"), remove = !stop && take_end(rest, "/remove");
 
-	if (stop)
-		rest[n - 5] = '\0';
+	if (stop || remove)
+		;
 	else if (n > 4 && strcmp(rest + n - 4, "/log") == 0 &&
 		 (containers = strstr(rest, "/containers/"))) {
 		rest[n - 4] = '\0';
 		*containers = '\0';
 		name = containers + strlen("/containers/");
 	}
-	if (stop != (strcmp(method, "POST") == 0)) {
+	if ((stop || remove) != (strcmp(method, "POST") == 0)) {
 		answer_error(r, 405, "%s is not answered here", method);
 		return;
 	}
@@ -204,6 +269,8 @@ static void answer_task(const struct agent_view *v, const char *method, char *re
 		answer_error(r, 404, "no task, or more than one, is called '%.256s'", rest);
 	else if (stop)
 		answer_stop(v, t, r);
+	else if (remove)
+		answer_remove(v, t, r);
 	else if (name)
 		answer_log(v, t, name, r);
 	else
@@ -256,25 +323,85 @@ void control_answer(const struct agent_view *v, const char *method, const char *
 		answer_error(r, 404, "there is nothing at %.256s", path);
 }
 
-static void answer_events(struct control *c, bool follow, struct http_reply *r)
+static void answer_events(struct control *c, const char *since, bool follow, struct http_reply *r)
 {
+	uint64_t cursor = since ? events_since(c->events, strtoll(since, NULL, 10)) : 0;
+	uint64_t skip = cursor > c->events->dropped ? cursor - c->events->dropped : 0;
+
 	r->content_type = "application/x-ndjson";
 	if (!follow) {
-		r->body = strdup(buf_str(&c->events->text));
+		r->body = strdup(buf_str(&c->events->text) + skip);
 		return;
 	}
+	r->stream_cursor = cursor;
 	r->stream = events_read;
 	r->stream_userdata = c->events;
+}
+
+/* ---- an answer that takes asking others ---- */
+
+static struct question *question_free(struct question *q)
+{
+	*q->prev = q->next;
+	if (q->next)
+		q->next->prev = q->prev;
+	q->control->n_questions--;
+	(void) reach_cancel(q->reach);
+	free(q);
+	return NULL;
+}
+
+static void on_reached(void *userdata, json_t *list)
+{
+	struct http_reply r = { .status = 500, .content_type = "application/json" };
+	struct question *q = userdata;
+
+	q->reach = NULL;
+	if (list)
+		answer_json(&r, 200, json_pack("{s:o}", "checks", list));
+	http_call_finish(q->call, &r);
+	(void) question_free(q);
+}
+
+static void answer_services(struct control *c, struct http_call *call, struct http_reply *r)
+{
+	struct question *q = c->n_questions < QUESTIONS_MAX ? calloc(1, sizeof(*q)) : NULL;
+	_cleanup_(err_done) struct err err = {};
+
+	if (!q) {
+		answer_error(r, 503, "%zu such checks are under way", c->n_questions);
+		return;
+	}
+	*q = (struct question){ c, c->questions, &c->questions, call, NULL };
+	if (q->next)
+		q->next->prev = &q->next;
+	c->questions = q;
+	c->n_questions++;
+	if (c->view->reach(c->view->userdata, on_reached, q, &q->reach, &err) < 0) {
+		answer_error(r, 500, "look at the services: %s", err_text(&err));
+		(void) question_free(q);
+	} else
+		r->later = true;
 }
 
 static void on_call(void *userdata, struct http_call *call, struct http_reply *r)
 {
 	struct control *c = userdata;
 	const char *follow = http_call_query(call, "follow");
+	const char *body;
+	size_t len = 0;
 
-	if (strcmp(http_call_path(call), "/v1/events") == 0 &&
-	    strcmp(http_call_method(call), "GET") == 0)
-		answer_events(c, follow && strcmp(follow, "0") != 0, r);
+	if (strcmp(http_call_path(call), "/v1/run") == 0 &&
+	    strcmp(http_call_method(call), "POST") == 0) {
+		body = http_call_body(call, &len);
+		control_run(c->view, body ? body : "", len, r);
+	} else if (strcmp(http_call_path(call), "/v1/events") == 0 &&
+		   strcmp(http_call_method(call), "GET") == 0)
+		answer_events(c, http_call_query(call, "since"), follow && strcmp(follow, "0") != 0,
+			      r);
+	else if (c->view->reach && strcmp(http_call_path(call), "/v1/doctor/services") == 0 &&
+		 strcmp(http_call_method(call), "GET") == 0)
+		answer_services(c, call, r);
 	else
 		control_answer(c->view, http_call_method(call), http_call_path(call), r);
 }
@@ -332,6 +459,13 @@ struct control *control_free(struct control *c)
 {
 	if (!c)
 		return NULL;
+	while (c->questions) {
+		struct http_reply r = { .content_type = "application/json" };
+
+		answer_error(&r, 503, "the agent ends");
+		http_call_finish(c->questions->call, &r);
+		(void) question_free(c->questions);
+	}
 	http_server_free(c->server);
 	if (c->path)
 		(void) unlink(c->path);

@@ -8,9 +8,12 @@
  *   GET  /v1/ps                           {"tasks": [task …]}
  *   GET  /v1/tasks/ID                     one task; ID is an ARN, an id or the start of one
  *   POST /v1/tasks/ID/stop                wants it STOPPED; answers at once
+ *   POST /v1/tasks/ID/remove              cleans up a local one that has stopped
+ *   POST /v1/run                          starts a local one; see agent/localtask/localtask.h
  *   GET  /v1/tasks/ID/containers/N/log    {"path": …}: who may ask may read the file as well
+ *   GET  /v1/doctor/services              {"checks": [row …]}, see agent/reach.h; takes a while
  *   GET  /v1/stats                        {"containers": [numbers …]}
- *   GET  /v1/events[?follow=1]            JSON lines
+ *   GET  /v1/events[?follow=1][&since=MS] JSON lines; those from then on, wall clock
  * An error is {"error": "sentence"} with a status of 4xx or 5xx.
  */
 #pragma once
@@ -38,6 +41,7 @@ DEFINE_CLEANUP(struct control *, control_free)
 /* Events were added: for those who follow. */
 void control_wake(struct control *c);
 
-/* The answer to one request; for tests. */
+/* The answer to one request, and to POST /v1/run with this body; for tests. */
+void control_run(const struct agent_view *v, const char *body, size_t len, struct http_reply *r);
 void control_answer(const struct agent_view *v, const char *method, const char *path,
 		    struct http_reply *r);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/macro.h"
 
@@ -37,6 +38,25 @@ size_t events_read(void *events, uint64_t *cursor, char *buf, size_t max)
 	memcpy(buf, e->text.data + at, n);
 	*cursor += n;
 	return n;
+}
+
+/* They stand in the order of their times, each as "…\"time\":\"2026-01-31T12:00:00.000Z\"…". */
+uint64_t events_since(const struct events *e, int64_t since_ms)
+{
+	const char *start = buf_str((struct buf *) &e->text), *line = start;
+	char since[CLOCK_RFC3339_MAX];
+
+	(void) clock_format_rfc3339(since_ms, 1, since);
+	while (*line) {
+		const char *end = line + strcspn(line, "\n");
+		_cleanup_(json_decrefp) json_t *o =
+			json_loadb(line, (size_t) (end - line), 0, NULL);
+
+		if (strcmp(json_get_string(o, "time", "~"), since) >= 0)
+			break;
+		line = end + (*end == '\n');
+	}
+	return e->dropped + (uint64_t) (line - start);
 }
 
 void events_done(struct events *e)

@@ -21,4 +21,6 @@ struct events {
 void events_add(struct events *e, const json_t *event);
 /* Copies at most @max bytes from *cursor on, which moves. An http_stream_fn. */
 size_t events_read(void *events, uint64_t *cursor, char *buf, size_t max);
+/* The cursor of the first event that is not older than @since_ms (wall clock). */
+uint64_t events_since(const struct events *e, int64_t since_ms);
 void events_done(struct events *e);

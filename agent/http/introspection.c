@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/http/eni-json.h"
 #include "agent/http/introspection.h"
 
 #include <string.h>
@@ -36,13 +37,17 @@ static json_t *ports_json(const struct container *c)
 {
 	const struct port_binding *p = c->n_bindings ? c->bindings : c->ports;
 	size_t n = c->n_bindings ? c->n_bindings : c->n_ports;
-	json_t *a = json_array();
+	json_t *a;
 
+	if (c->network_mode == NETWORK_AWSVPC)
+		return eni_ports_json(c);
+	a = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(a, json_pack("{s:i,s:s,s:i}", "ContainerPort",
-						   p[i].container_port, "Protocol",
-						   p[i].proto == IPPROTO_UDP ? "udp" : "tcp",
-						   "HostPort", p[i].host_port));
+		json_array_append_new(
+			a, json_pack("{s:i,s:s,s:o*}", "ContainerPort", p[i].container_port,
+				     "Protocol", p[i].proto == IPPROTO_UDP ? "udp" : "tcp",
+				     "HostPort",
+				     p[i].host_port ? json_integer(p[i].host_port) : NULL));
 	return a;
 }
 
@@ -60,11 +65,12 @@ static json_t *volumes_json(const struct agent_view *v, const struct container *
 static json_t *container_json(const struct agent_view *v, const struct container *c)
 {
 	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:o*,s:o*,s:o*,s:o*,s:o*}", "DockerId", c->id, "DockerName",
+		"{s:s,s:s,s:s,s:s,s:s,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}", "DockerId", c->id, "DockerName",
 		c->docker_name, "Name", c->name, "Image", c->image ? c->image : "", "ImageID",
 		c->image_id ? c->image_id : "", "CreatedAt", time_or_null(c->created_ms),
 		"StartedAt", time_or_null(c->started_ms), "Ports",
-		c->n_ports || c->n_bindings ? ports_json(c) : NULL, "Volumes", volumes_json(v, c),
+		c->n_ports || c->n_bindings ? ports_json(c) : NULL, "Networks",
+		eni_networks_json(c->task, false), "Volumes", volumes_json(v, c),
 		"RestartCount", c->restart.enabled ? json_integer(c->restart_count) : NULL);
 }
 

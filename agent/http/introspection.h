@@ -2,7 +2,7 @@
 /*
  * introspection - what the reference agent serves on port 51678, and /metrics.
  * Read only. Bound to the loopback and the bridge's own address, so that neither a firewall rule
- * nor luck keeps it from the network. A port that somebody else holds is tried again for ever.
+ * nor luck keeps it from the network; or to every address of either family, when told so. A port that somebody else holds is tried again for ever.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ struct introspection;
 struct introspection_params {
 	sd_event *loop;
 	const struct agent_view *view; /* kept by address */
-	const struct in_addr *addrs;   /* to listen on */
+	const struct in_addr *addrs;   /* to listen on, as listener_new() has it */
 	size_t n_addrs;
 	uint16_t port;
 };

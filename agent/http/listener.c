@@ -20,6 +20,20 @@ struct listener {
 	bool told;
 };
 
+/* -EAFNOSUPPORT: this kernel has no IPv6. */
+static int open_every(uint16_t port, struct err *err)
+{
+	_cleanup_(closep) int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	const int one = 1, zero = 0;
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0 || listen(fd, 64) < 0)
+		return err_set_errno(err, errno, "listen on [::]:%u", port);
+	return TAKE_FD(fd);
+}
+
 static int open_port(struct in_addr addr, uint16_t port, struct err *err)
 {
 	_cleanup_(closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -38,7 +52,13 @@ static int open_port(struct in_addr addr, uint16_t port, struct err *err)
 
 static int try_listen(struct listener *l, struct err *err)
 {
-	l->params.listen_fd = open_port(l->addr, l->port, err);
+	l->params.listen_fd = -EAFNOSUPPORT;
+	if (l->addr.s_addr == htonl(INADDR_ANY))
+		l->params.listen_fd = open_every(l->port, err);
+	if (l->params.listen_fd == -EAFNOSUPPORT) {
+		err_done(err);
+		l->params.listen_fd = open_port(l->addr, l->port, err);
+	}
 	if (l->params.listen_fd < 0)
 		return l->params.listen_fd;
 	return http_server_new(&l->params, &l->server, err);

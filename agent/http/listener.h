@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listener - an HTTP server on one IPv4 address and port of this host. A port that somebody else
- * holds is tried again for ever, so a listener always comes into being. Loop thread only.
+ * listener - an HTTP server on one IPv4 address and port of this host, or on every address (INADDR_ANY),
+ * those of IPv6 among them. A port that somebody else holds is tried again for ever, so a listener always
+ * comes into being. Loop thread only.
  */
 #pragma once
 

@@ -2,6 +2,7 @@
 #include "agent/http/server.h"
 
 #include <microhttpd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -9,7 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { TIMER_ACCURACY_USEC = 100000 };
+enum { TIMER_ACCURACY_USEC = 100000, BODY_DISCARD_MAX = 1024 * 1024 };
 
 struct http_server {
 	struct MHD_Daemon *daemon; /* owned */
@@ -38,6 +39,7 @@ struct http_call {
 	struct MHD_Connection *connection;
 	const char *method, *path;
 	struct buf body;
+	size_t discarded; /* of a body that is too large */
 	bool finished; /* an answer that was left for later is there */
 	struct http_reply reply;
 	struct http_call *next_stream; /* while suspended */
@@ -237,6 +239,21 @@ void http_call_finish(struct http_call *c, struct http_reply *r)
 	run_soon(c->server);
 }
 
+/* The answer to one that says so beforehand: the connection ends with it, nothing is read. */
+static bool says_too_large(const struct http_call *c)
+{
+	const char *text = http_call_header(c, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return text && (strlen(text) > 10 || strtoull(text, NULL, 10) > HTTP_CALL_BODY_MAX);
+}
+
+static enum MHD_Result refuse_too_large(struct http_call *c)
+{
+	c->reply = (struct http_reply){ .status = MHD_HTTP_CONTENT_TOO_LARGE };
+	refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is too large\n");
+	return send_reply(c);
+}
+
 /* Called first with the headers, then for each piece of the body, then once more at its end. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
 				  const char *method, const char *version, const char *data,
@@ -253,10 +270,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 		c->connection = connection;
 		c->body.max_bytes = HTTP_CALL_BODY_MAX;
 		*state = c;
-		return MHD_YES;
+		return says_too_large(c) ? refuse_too_large(c) : MHD_YES;
 	}
 	if (*len > 0) {
-		(void) buf_append(&c->body, data, *len);
+		if (!buf_append(&c->body, data, *len))
+			c->discarded += *len;
+		if (c->discarded > BODY_DISCARD_MAX) /* it has no end: neither has our patience */
+			return MHD_NO;
 		*len = 0;
 		return MHD_YES;
 	}

@@ -2,7 +2,8 @@
 /*
  * server - HTTP/1.1 on one listening socket, by libmicrohttpd with its epoll descriptor in the loop.
  * A handler answers at once from memory; what is long is a stream that is fed as it grows. Bodies of
- * requests are small and capped. Loop thread only.
+ * requests are small and capped: one that says it is larger is answered 413 before it is read, one
+ * that does not say is read for another MiB at most. Loop thread only.
  */
 #pragma once
 

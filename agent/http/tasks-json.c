@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/engine/depends.h"
+#include "agent/http/eni-json.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -73,7 +74,8 @@ static void put_restarts(json_t *o, const struct container *c)
 static json_t *container_to_json(const struct agent_view *v, const struct container *c)
 {
 	_cleanup_(freep) char *log = v->log_path(v->userdata, c);
-	char address[INET_ADDRSTRLEN] = "";
+	struct in6_addr six = container_address6(c, &v->config->six);
+	char address[INET6_ADDRSTRLEN] = "";
 	json_t *o = json_object(), *mounts;
 
 	put_text(o, "name", c->name);
@@ -90,6 +92,9 @@ static json_t *container_to_json(const struct agent_view *v, const struct contai
 		json_object_set_new(o, "pid", json_integer(c->pid));
 	if (c->address.s_addr && inet_ntop(AF_INET, &c->address, address, sizeof(address)))
 		put_text(o, "address", address);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&six) &&
+	    inet_ntop(AF_INET6, &six, address, sizeof(address)))
+		put_text(o, "address6", address);
 	json_object_set_new(o, "ports", ports_to_json(c));
 	if (c->has_exit_code)
 		json_object_set_new(o, "exitCode", json_integer(c->exit_code));
@@ -140,6 +145,8 @@ json_t *task_to_json(const struct agent_view *v, const struct task *t)
 	put_text(o, "family", t->family);
 	put_text(o, "revision", t->version);
 	put_text(o, "group", t->group);
+	if (task_is_local(t))
+		json_object_set_new(o, "local", json_true());
 	put_text(o, "launchType", t->launch_type);
 	put_text(o, "lastStatus", task_status_for_service(t->known));
 	put_text(o, "desiredStatus", task_status_for_service(t->desired));
@@ -149,6 +156,8 @@ json_t *task_to_json(const struct agent_view *v, const struct task *t)
 		json_object_set_new(o, "cpu", json_real(t->cpu));
 	if (t->memory_mib > 0)
 		json_object_set_new(o, "memoryMiB", json_integer(t->memory_mib));
+	if (t->eni)
+		json_object_set_new(o, "networks", eni_networks_json(t, true));
 	put_text(o, "reason", t->reason);
 	put_text(o, "waitingFor", t->waiting_for);
 	put_time(o, "waitingSince", t->waiting_since_ms);

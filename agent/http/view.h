@@ -11,6 +11,7 @@
 
 #include "agent/config.h"
 #include "agent/engine/task.h"
+#include "agent/reach.h"
 #include "metrics/prometheus.h"
 #include "metrics/sampler.h"
 
@@ -36,7 +37,7 @@ struct agent_status {
 	const char *container_instance_arn; /* NULL before registration */
 	const char *cluster;
 	const char *line; /* what goes on, in words; "" at first */
-	const char *availability_zone; /* NULL: not known */
+	const char *availability_zone, *availability_zone_id, *vpc_id; /* NULL or "": not known */
 	const char *runc_version;
 	struct session_state sessions[2];
 	size_t outbox_pending;       /* tasks with something undelivered */
@@ -58,8 +59,15 @@ struct agent_view {
 	/* Owned; NULL: it has none for this controller. */
 	char *(*cgroup_dir)(const struct container *c, const char *controller);
 	int (*stop_task)(void *userdata, const char *arn, struct err *err);
+	/* localtask_build() and engine_run_local(): the answer, {"arn", "id", "notes"}; NULL: with @err. May be
+	 * NULL itself, as remove_task. */
+	json_t *(*run_task)(void *userdata, const json_t *request, struct err *err);
+	int (*remove_task)(void *userdata, const char *arn, struct err *err);
 	/* The doctor's answer, a new reference; NULL: with @err. May be NULL itself. */
 	json_t *(*doctor)(void *userdata, bool repair, struct err *err);
+	/* reach_start() with what the agent knows; may be NULL. */
+	int (*reach)(void *userdata, reach_fn fn, void *fn_userdata, struct reach **ret,
+		     struct err *err);
 	int (*drain)(void *userdata, enum drain_wish wish, struct err *err); /* may be NULL */
 	void (*status)(void *userdata, struct agent_status *ret);
 	void (*refresh_samples)(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * caller - who asks, by the address that the kernel gives for the connection.
- * A container in bridge mode has an address of its own, which no neighbour can answer for. Whoever
+ * A container in bridge mode has an address of its own, which no neighbour can answer for; those of a task
+ * with an interface of its own share one, of the local link (runtime/net/locallink.h). Whoever
  * asks from the host's own namespace is a task in host mode, or the host's administrator.
  */
 #pragma once

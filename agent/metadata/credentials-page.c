@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/metadata/pages.h"
 
+#include <arpa/inet.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -54,8 +56,33 @@ static bool may_have(const struct caller *caller, const struct role_credentials 
 	return c->type == ROLE_TASK ? caller_may_use_role(caller, t) : caller_may_see(caller, t);
 }
 
+/* One that belongs to somebody else is a thing to know of, so the line has its task. */
+static void note_request(struct metadata *m, const struct metadata_request *q, unsigned status,
+			 const struct role_credentials *c)
+{
+	struct agent_status s = {};
+	struct audit_entry e = {
+		.real_ms = clock_real_ms(),
+		.status = status,
+		.peer = { .sin_addr = q->peer, .sin_port = htons(q->peer_port) },
+		.path = audit_path(q->path),
+		.user_agent = q->user_agent,
+		.task_arn = c ? c->task_arn : NULL,
+		.event = !c                     ? ""
+			 : c->type == ROLE_TASK ? "GetCredentials"
+						: "GetCredentialsExecutionRole",
+	};
+
+	if (!m->audit)
+		return;
+	m->view->status(m->view->userdata, &s);
+	e.cluster = s.cluster;
+	e.instance_arn = s.container_instance_arn;
+	audit_write(m->audit, &e);
+}
+
 void answer_credentials(struct metadata *m, const struct caller *caller, bool v1, const char *id,
-			struct http_reply *r)
+			const struct metadata_request *q, struct http_reply *r)
 {
 	const struct role_credentials *c = id && *id ? role_store_get(m->roles, id) : NULL;
 	const struct task *t = c ? m->view->find_task(m->view->userdata, c->task_arn) : NULL;
@@ -77,4 +104,5 @@ void answer_credentials(struct metadata *m, const struct caller *caller, bool v1
 				      c->expiration));
 		r->secret = true;
 	}
+	note_request(m, q, r->status, c);
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "agent/http/eni-json.h"
 #include "agent/http/tasks-json.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -53,34 +54,53 @@ static json_t *pairs_json(const struct json_pair *pairs, size_t n)
 	return o;
 }
 
-static json_t *ports_json(const struct container *c, bool v4)
+/* @ip: where it is bound; NULL: not told. */
+static json_t *port_json(const struct port_binding *b, const char *ip)
 {
-	json_t *list = json_array();
+	json_t *one = json_object();
+
+	put(one, "ContainerPort", json_integer(b->container_port));
+	put_text(one, "Protocol", b->proto == IPPROTO_UDP ? "udp" : "tcp");
+	if (b->host_port)
+		put(one, "HostPort", json_integer(b->host_port));
+	if (b->host_port)
+		put_some(one, "HostIp", ip);
+	return one;
+}
+
+/* Version 4 tells of both families, whatever is reported of them. */
+static json_t *ports_json(const struct agent_view *v, const struct container *c, bool v4)
+{
+	bool six = v4 && v->config->six.prefix_len > 0;
+	json_t *list = c->network_mode == NETWORK_AWSVPC ? eni_ports_json(c) : json_array();
 
 	for (size_t i = 0; i < c->n_bindings; i++) {
 		const struct port_binding *b = &c->bindings[i];
-		json_t *one = json_object();
 
-		put(one, "ContainerPort", json_integer(b->container_port));
-		put_text(one, "Protocol", b->proto == IPPROTO_UDP ? "udp" : "tcp");
-		if (b->host_port)
-			put(one, "HostPort", json_integer(b->host_port));
-		if (v4 && b->host_port)
-			put_text(one, "HostIp", "0.0.0.0");
-		(void) json_array_append_new(list, one);
+		(void) json_array_append_new(list, port_json(b, v4 ? "0.0.0.0" : NULL));
+		if (six && b->host_port)
+			(void) json_array_append_new(list, port_json(b, "::"));
 	}
 	return list;
 }
 
 /* A mode without an address of its own has one empty one, as Docker says it. */
-static json_t *networks_json(const struct container *c)
+static json_t *networks_json(const struct agent_view *v, const struct container *c, bool v4)
 {
-	char text[INET_ADDRSTRLEN] = "";
+	struct in6_addr six = container_address6(c, &v->config->six);
+	char text[INET_ADDRSTRLEN] = "", text6[INET6_ADDRSTRLEN];
+	json_t *o;
 
+	if (c->network_mode == NETWORK_AWSVPC)
+		return eni_networks_json(c->task, v4);
 	if (c->address.s_addr)
 		(void) inet_ntop(AF_INET, &c->address, text, sizeof(text));
-	return json_pack("[{s:s,s:[s]}]", "NetworkMode", network_mode_name(c->network_mode),
-			 "IPv4Addresses", text);
+	o = json_pack("{s:s,s:[s]}", "NetworkMode", network_mode_name(c->network_mode),
+		      "IPv4Addresses", text);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&six))
+		put(o, "IPv6Addresses",
+		    json_pack("[s]", inet_ntop(AF_INET6, &six, text6, sizeof(text6))));
+	return json_pack("[o]", o);
 }
 
 static json_t *health_json(const struct container_health *h)
@@ -119,7 +139,7 @@ json_t *describe_container(const struct agent_view *v, const struct container *c
 	json_t *o = json_object();
 
 	put_identity(o, c);
-	put_filled(o, "Ports", ports_json(c, v4));
+	put_filled(o, "Ports", ports_json(v, c, v4));
 	put_filled(o, "Labels", pairs_json(c->labels, c->n_labels));
 	put_text(o, "DesiredStatus", container_status_name(c->desired));
 	put_text(o, "KnownStatus", container_status_name(c->known));
@@ -138,7 +158,7 @@ json_t *describe_container(const struct agent_view *v, const struct container *c
 	if (v4)
 		put_v4(o, c);
 	if (!c->internal)
-		put(o, "Networks", networks_json(c));
+		put(o, "Networks", networks_json(v, c, v4));
 	return o;
 }
 
@@ -159,12 +179,18 @@ static json_t *containers_json(const struct agent_view *v, const struct task *t,
 	return list;
 }
 
+/* Whole numbers have no fraction, as Go writes them. */
+static json_t *number_json(double n)
+{
+	return n == (double) (json_int_t) n ? json_integer((json_int_t) n) : json_real(n);
+}
+
 static json_t *limits_json(const struct task *t)
 {
 	json_t *o = json_object();
 
 	if (t->cpu > 0)
-		put(o, "CPU", json_real(t->cpu));
+		put(o, "CPU", number_json(t->cpu));
 	if (t->memory_mib > 0)
 		put(o, "Memory", json_integer(t->memory_mib));
 	return o;
@@ -188,10 +214,13 @@ json_t *describe_task(const struct agent_view *v, const struct task *t, bool v4)
 	put_time(o, "ExecutionStoppedAt", t->execution_stopped_ms);
 	if (!v->config->metadata_az_disabled)
 		put_some(o, "AvailabilityZone", s.availability_zone);
+	if (v4 && !v->config->metadata_az_disabled)
+		put_some(o, "AvailabilityZoneID", s.availability_zone_id);
 	if (v4)
 		put_some(o, "LaunchType", t->launch_type);
 	put(o, "Containers", containers_json(v, t, v4));
 	if (v4) {
+		put_some(o, "VPCID", s.vpc_id);
 		put_some(o, "ServiceName", t->service_name);
 		put(o, "FaultInjectionEnabled", json_false());
 	}

@@ -50,8 +50,11 @@ int later_begin(struct later *l, struct metadata *m, struct http_call *http, int
 void later_answer(struct later *l, unsigned status, json_t *o)
 {
 	struct http_reply r = { .content_type = "application/json" };
+	struct metadata_request q;
 
+	request_take(l->http, &q);
 	answer_json(&r, status, o);
+	add_rate_headers(l->m, &q, &r);
 	http_call_finish(l->http, &r);
 	l->http = NULL;
 	l->call = aws_call_cancel(l->call);

@@ -4,7 +4,12 @@
  * Credentials of their roles, what they themselves are and use, and the protection of tasks. Paths,
  * members, status codes and texts are those of the reference agent; beyond it, an id is of use to
  * its own task alone (caller.h), and credentials that have expired are not given out. Everybody
- * else's ids are unknown ids. Loop thread only.
+ * else's ids are unknown ids.
+ *
+ * Whoever asks faster than PACE_PER_S waits for its turn, and nobody else does: a task has an account
+ * of its own, by its address, and so has each path asked for from the host's namespace, where tasks
+ * have no addresses. Nothing is refused for its rate unless ECS_TASK_METADATA_RPS_LIMIT says so: then
+ * for each address and path, as in the reference agent. Loop thread only.
  */
 #pragma once
 
@@ -19,7 +24,7 @@ struct aws_client;
 struct http_client;
 struct metadata;
 
-enum { METADATA_ADDRS_MAX = 4 };
+enum { METADATA_ADDRS_MAX = 4, PACE_PER_S = 1000, PACE_BURST = 500 };
 
 struct metadata_params {
 	sd_event *loop;                /* NULL: nobody is listened to; for tests */
@@ -42,8 +47,17 @@ struct metadata_request {
 	const char *body;
 	size_t body_len;
 	struct in_addr peer;
+	uint16_t peer_port;
+	const char *user_agent, *forwarded_for; /* headers; NULL: none */
 	struct http_call *call; /* for an answer that comes later; NULL: there is to be none */
 };
 
-/* The answer to one request. */
+/* The answer to one request, whatever its rate. */
 void metadata_answer(struct metadata *m, const struct metadata_request *q, struct http_reply *r);
+
+/*
+ * Whether it is answered at this moment of the monotonic clock. False: @r says why not, or is left
+ * alone and *@ret_wait_us says when.
+ */
+bool metadata_admits(struct metadata *m, const struct metadata_request *q, int64_t now_us,
+		     int64_t *ret_wait_us, struct http_reply *r);

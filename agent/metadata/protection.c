@@ -81,6 +81,18 @@ static void on_success(struct protection *p, const json_t *body)
 	}
 }
 
+/* What the service answered, by whose id its people find it. */
+static json_t *service_fault(const struct protection *p, const struct aws_result *r)
+{
+	_cleanup_(json_decrefp) json_t *error = fault(p->arn, r->error, r->message);
+	json_t *o = json_object();
+
+	if (r->request_id && *r->request_id)
+		(void) json_object_set_new(o, "requestID", json_string(r->request_id));
+	(void) json_object_update(o, error);
+	return o;
+}
+
 static void on_answer(void *userdata, const struct aws_result *r, const struct err *err)
 {
 	struct protection *p = userdata;
@@ -89,7 +101,7 @@ static void on_answer(void *userdata, const struct aws_result *r, const struct e
 	if (!err->code && r->body)
 		on_success(p, r->body);
 	else if (r->error && *r->error)
-		later_answer(&p->later, (unsigned) r->status, fault(p->arn, r->error, r->message));
+		later_answer(&p->later, (unsigned) r->status, service_fault(p, r));
 	else
 		later_answer(&p->later, 500, fault(p->arn, "ServerException", err_text(err)));
 }

@@ -36,9 +36,18 @@ static void answer(struct tags *t)
 	later_answer(&t->later, 200, json_incref(t->task));
 }
 
-static void note_failure(struct tags *t, const char *code, const char *text, int status)
+/* Members that are empty are left out. */
+static void put_some(json_t *o, const char *key, const char *value)
 {
-	json_t *errors = json_object_get(t->task, "Errors");
+	if (value && *value)
+		(void) json_object_set_new(o, key, json_string(value));
+}
+
+/* @status, @request_id: of an answer; 0 and "": there was none. */
+static void note_failure(struct tags *t, const char *code, const char *text, int status,
+			 const char *request_id)
+{
+	json_t *one = json_object(), *errors = json_object_get(t->task, "Errors");
 
 	if (!t->v4)
 		return;
@@ -46,10 +55,14 @@ static void note_failure(struct tags *t, const char *code, const char *text, int
 		errors = json_array();
 		(void) json_object_set_new(t->task, "Errors", errors);
 	}
-	(void) json_array_append_new(
-		errors, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "ErrorField", fields[t->kind],
-				  "ErrorCode", code, "ErrorMessage", text, "StatusCode", status,
-				  "RequestId", "", "ResourceARN", t->arns[t->kind]));
+	put_some(one, "ErrorField", fields[t->kind]);
+	put_some(one, "ErrorCode", code);
+	put_some(one, "ErrorMessage", text);
+	if (status > 0)
+		(void) json_object_set_new(one, "StatusCode", json_integer(status));
+	put_some(one, "RequestId", request_id);
+	put_some(one, "ResourceARN", t->arns[t->kind]);
+	(void) json_array_append_new(errors, one);
 }
 
 static void note_tags(struct tags *t, const json_t *list)
@@ -77,7 +90,7 @@ static void on_answer(void *userdata, const struct aws_result *r, const struct e
 		note_tags(t, json_object_get(r->body, "tags"));
 	else
 		note_failure(t, r->error && *r->error ? r->error : "RequestError",
-			     r->message ? r->message : "", r->status);
+			     r->message ? r->message : "", r->status, r->request_id);
 	t->kind++;
 	ask(t);
 }
@@ -87,7 +100,7 @@ static void on_deadline(struct later *l)
 	struct tags *t = (struct tags *) l;
 
 	for (; t->kind < KINDS; t->kind++)
-		note_failure(t, "RequestCanceled", "Timed out asking for tags", 0);
+		note_failure(t, "RequestCanceled", "Timed out asking for tags", 0, "");
 	answer(t);
 }
 
@@ -108,7 +121,7 @@ static void ask(struct tags *t)
 		    aws_call(ecs, "ListTagsForResource", text, NULL, on_answer, t, &t->later.call,
 			     &err) == 0)
 			return;
-		note_failure(t, "RequestError", err_text(&err), 0);
+		note_failure(t, "RequestError", err_text(&err), 0, "");
 	}
 	answer(t);
 }
@@ -127,11 +140,11 @@ void answer_with_tags(struct metadata *m, const struct task *task, bool v4, stru
 		t->later.on_deadline = on_deadline;
 		t->v4 = v4;
 		t->task = describe_task(m->view, task, v4);
-		t->arns[TASK_TAGS] = strdup(task->arn);
+		t->arns[TASK_TAGS] = task_is_local(task) ? NULL : strdup(task->arn);
 		t->arns[INSTANCE_TAGS] =
 			s.container_instance_arn ? strdup(s.container_instance_arn) : NULL;
 	}
-	if (t && t->task && t->arns[TASK_TAGS])
+	if (t && t->task && (t->arns[TASK_TAGS] || task_is_local(task)))
 		k = later_begin(&t->later, m, http, TIMEOUT_MS, r, &err);
 	if (k < 0) {
 		answer_error(r, 500, "Unable to generate metadata for %stask: '%s'",

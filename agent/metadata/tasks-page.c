@@ -75,7 +75,7 @@ static void ask_task_with_tags(const struct question *q)
 
 static void ask_stats(const struct question *q)
 {
-	json_t *stats = q->c ? container_stats(q->m, q->c, q->v4) : NULL;
+	const char *stats = q->c ? container_stats(q->m, q->c, q->v4) : NULL;
 
 	if (!q->c)
 		answer_error(q->r, q->v4 ? 404 : 400,
@@ -85,7 +85,7 @@ static void ask_stats(const struct question *q)
 	else if (!stats)
 		answer_error(q->r, 500, "Unable to get container stats for: %s", q->c->id);
 	else
-		answer_json(q->r, 200, stats);
+		answer_json_text(q->r, 200, strdup(stats));
 }
 
 static void ask_task_stats(const struct question *q)
@@ -98,7 +98,7 @@ static void ask_task_stats(const struct question *q)
 	else if (!q->m->view->sampler)
 		answer_error(q->r, 500, "Unable to get task stats for: %s", q->c->task->arn);
 	else
-		answer_json(q->r, 200, task_stats(q->m, q->c->task, q->v4));
+		answer_json_text(q->r, 200, task_stats(q->m, q->c->task, q->v4));
 }
 
 /* GPUs are what this agent takes associations of; they carry no content. */
@@ -183,15 +183,14 @@ static void ask_one(struct metadata *m, const struct task *t, bool stats, const 
 		    struct http_reply *r)
 {
 	const struct container *c = container_by_id(t, id);
-	json_t *o;
+	const char *text = c && stats ? container_stats(m, c, false) : NULL;
 
-	if (!c) {
+	if (!c)
 		answer_error(r, 400, "Unable to generate metadata for container '%s'", id);
-		return;
-	}
-	o = stats ? container_stats(m, c, false) : describe_container(m->view, c, false);
-	if (o)
-		answer_json(r, 200, o);
+	else if (!stats)
+		answer_json(r, 200, describe_container(m->view, c, false));
+	else if (text)
+		answer_json_text(r, 200, strdup(text));
 	else
 		answer_error(r, 400, "Unable to get container stats for: %s", id);
 }
@@ -200,9 +199,10 @@ static void ask_whole(struct metadata *m, const struct task *t, bool stats, stru
 {
 	if (stats && !m->view->sampler)
 		answer_error(r, 400, "Unable to get task stats for: %s", t->arn);
+	else if (stats)
+		answer_json_text(r, 200, task_stats(m, t, false));
 	else
-		answer_json(r, 200,
-			    stats ? task_stats(m, t, false) : describe_task(m->view, t, false));
+		answer_json(r, 200, describe_task(m->view, t, false));
 }
 
 void answer_by_address(struct metadata *m, const struct caller *caller, const char *path,
