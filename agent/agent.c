@@ -11,12 +11,15 @@
 #include <unistd.h>
 
 #include "agent/acs/acs.h"
+#include "agent/attachments.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/outbox.h"
 #include "agent/engine/engine.h"
+#include "agent/families.h"
 #include "agent/http/tasks-json.h"
 #include "agent/store/store.h"
 #include "agent/tcs/tcs.h"
+#include "agent/watchdog.h"
 #include "aws/call.h"
 #include "aws/credentials.h"
 #include "aws/http.h"
@@ -26,6 +29,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/strv.h"
+#include "runtime/net/linkwatch.h"
 
 enum { IDENTITY_AGAIN_USEC = 5 * 1000 * 1000 };
 
@@ -190,8 +194,7 @@ static int set_up_loop(struct agent *a, struct err *err)
 		r = sd_event_add_signal(a->loop, NULL, SIGUSR1, on_dump_signal, a);
 	if (r < 0)
 		return err_set_errno(err, -r, "make the event loop");
-	r = sd_event_set_watchdog(a->loop, true);
-	return r < 0 ? err_set_errno(err, -r, "feed the watchdog") : 0;
+	return agent_watch_progress(a, err);
 }
 
 /* ---- what speaks to the outside ---- */
@@ -214,20 +217,16 @@ static int set_up_credentials(struct agent *a, struct err *err)
 	return aws_credentials_new(&p, &a->credentials, err);
 }
 
-static int set_up_transport(struct agent *a, struct err *err)
+int agent_set_up_transport(struct agent *a, struct err *err)
 {
 	const struct config *c = a->config;
 	_cleanup_(freep) char *agent_string = ctl_user_agent(c);
-	struct http_options o = { .https_proxy = c->https_proxy,
-				  .http_proxy = c->http_proxy,
-				  .no_proxy = c->no_proxy,
-				  .ca_dir = c->ca_dir,
-				  .ca_file = c->ca_file,
-				  .user_agent = agent_string,
-				  .insecure = c->tls_insecure };
-	struct imds_params i = { .endpoint = c->imds_endpoint };
+	struct http_options o = ctl_http_options(c, agent_string);
+	struct imds_params i = { .expected = agent_on_ec2("/sys") };
 	int r = http_client_new(a->loop, &o, &a->http, err);
 
+	families_find(a->config);
+	i.endpoint = families_imds_endpoint(c);
 	i.http = a->http;
 	if (r >= 0 && !c->imds_disabled && !c->external)
 		r = imds_new(&i, &a->imds, err);
@@ -249,14 +248,16 @@ static int exit_code_of(int error, int otherwise)
 	return otherwise;
 }
 
+/* All but the last serve people of this host as well, who need no cluster for it. */
 static const struct {
 	int (*up)(struct agent *a, struct err *err);
 	int exit_code;
+	bool needs_region;
 } late_steps[] = {
-	{ agent_start_engine, EXIT_TERMINAL },
-	{ agent_find_tasks_again, EXIT_TERMINAL },
-	{ agent_start_servers, EXIT_RETRY },
-	{ agent_join_cluster, EXIT_RETRY },
+	{ agent_start_engine, EXIT_TERMINAL, false },
+	{ agent_find_tasks_again, EXIT_TERMINAL, false },
+	{ agent_start_servers, EXIT_RETRY, false },
+	{ agent_join_cluster, EXIT_RETRY, true },
 };
 
 static int find_identity(struct agent *a, struct err *err);
@@ -285,24 +286,30 @@ static void wait_for_identity(struct agent *a)
 	agent_stop(a, EXIT_RETRY);
 }
 
+static void wait_for_region(struct agent *a)
+{
+	if (!*a->status_line)
+		log_error("Missing required fields: AWSRegion (set AWS_DEFAULT_REGION)");
+	agent_say(a, "Waiting for a region: set AWS_DEFAULT_REGION in "
+		     "/etc/ecs/ecs.config, or give this host instance metadata");
+	wait_for_identity(a);
+}
+
 static void go_on(struct agent *a)
 {
 	_cleanup_(err_done) struct err err = {};
 
-	if (!a->config->region) {
-		if (!*a->status_line)
-			log_error("Missing required fields: AWSRegion (set AWS_DEFAULT_REGION)");
-		agent_say(a, "Waiting for a region: set AWS_DEFAULT_REGION in "
-			     "/etc/ecs/ecs.config, or give this host instance metadata");
-		wait_for_identity(a);
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(late_steps); i++) {
-		int r = late_steps[i].up(a, &err);
+	for (; a->late_step < ARRAY_SIZE(late_steps); a->late_step++) {
+		int r;
 
+		if (late_steps[a->late_step].needs_region && !a->config->region) {
+			wait_for_region(a);
+			return;
+		}
+		r = late_steps[a->late_step].up(a, &err);
 		if (r < 0) {
 			log_error("Failed to start: %s", err_text(&err));
-			agent_stop(a, exit_code_of(r, late_steps[i].exit_code));
+			agent_stop(a, exit_code_of(r, late_steps[a->late_step].exit_code));
 			return;
 		}
 	}
@@ -328,7 +335,11 @@ static void on_identity(void *userdata, const struct imds_identity *id, const st
 
 	if (!id)
 		log_info("The instance metadata service tells nothing: %s", err_text(why));
-	else if (!a->config->region && *id->region && strdup_to(&a->config->region, id->region) < 0)
+	else if (!a->config->region && *id->region && a->late_step > 0) {
+		agent_stop(a, EXIT_RELOAD); /* what is up already was made without it */
+		return;
+	} else if (!a->config->region && *id->region &&
+		   strdup_to(&a->config->region, id->region) < 0)
 		log_error("Out of memory");
 	go_on(a);
 }
@@ -347,7 +358,8 @@ static void on_instance_id(void *userdata, const char *data, size_t len, const s
 		wait_for_identity(a);
 		return;
 	}
-	if (id && *id && note_instance(a, id, &err) < 0) {
+	/* Once tasks run here, the state is of this host, whatever its metadata tells later. */
+	if (id && *id && a->late_step == 0 && note_instance(a, id, &err) < 0) {
 		log_error("Failed to start: %s", err_text(&err));
 		agent_stop(a, exit_code_of(-err.code, EXIT_TERMINAL));
 	} else if (a->config->region)
@@ -358,11 +370,17 @@ static void on_instance_id(void *userdata, const char *data, size_t len, const s
 
 static int find_identity(struct agent *a, struct err *err)
 {
-	if (a->imds)
-		return imds_get_once(a->imds, "latest/meta-data/instance-id", on_instance_id, a,
+	int r;
+
+	if (!a->imds) {
+		go_on(a);
+		return 0;
+	}
+	families_find(a->config); /* routes may come late, and with them the place to ask */
+	r = imds_set_endpoint(a->imds, families_imds_endpoint(a->config), err);
+	return r < 0 ? r
+		     : imds_get_once(a->imds, "latest/meta-data/instance-id", on_instance_id, a,
 				     NULL, err);
-	go_on(a);
-	return 0;
 }
 
 /* ---- up, round, down ---- */
@@ -372,20 +390,23 @@ static const struct {
 	int exit_code;
 } steps[] = {
 	{ agent_lock_dirs, EXIT_RETRY },      { set_up_state, EXIT_TERMINAL },
-	{ set_up_loop, EXIT_RETRY },          { set_up_transport, EXIT_RETRY },
+	{ set_up_loop, EXIT_RETRY },          { agent_set_up_transport, EXIT_RETRY },
 	{ agent_watch_settings, EXIT_RETRY }, { find_identity, EXIT_RETRY },
 };
 
 void agent_tear_down(struct agent *a)
 {
 	a->trim = sd_event_source_disable_unref(a->trim);
+	a->watchdog = watchdog_stop(a->watchdog);
 	agent_stop_waiting(a);
 	agent_stop_draining(a);
 	agent_stop_sessions(a);
 	agent_stop_spot(a);
 	a->introspection = introspection_free(a->introspection);
 	a->metadata = metadata_free(a->metadata);
-	a->control = control_free(a->control);
+	a->control = control_free(a->control); /* and the checks it has under way */
+	a->attachments = attachments_free(a->attachments);
+	a->linkwatch = linkwatch_free(a->linkwatch);
 	a->outbox = outbox_free(a->outbox);
 	a->ctl = ctl_free(a->ctl);
 	a->engine = engine_free(a->engine);
@@ -394,6 +415,7 @@ void agent_tear_down(struct agent *a)
 	a->ecs = aws_client_free(a->ecs);
 	a->credentials = aws_credentials_free(a->credentials);
 	a->roles = role_store_free(a->roles);
+	a->facts_request = imds_cancel(a->facts_request);
 	a->imds = imds_free(a->imds);
 	a->http = http_client_free(a->http);
 	a->store = store_close(a->store);
@@ -412,7 +434,7 @@ void agent_init(struct agent *a, struct config *config)
 			     .runtime_pidfd = -EBADF,
 			     .started_ms = clock_real_ms(),
 			     .started_mono_ms = clock_mono_ms() };
-	a->acs_clock.since_ms = a->tcs_clock.since_ms = a->started_mono_ms;
+	a->acs_clock.since_ms = a->tcs_clock.since_ms = a->said_ms = a->started_mono_ms;
 	counters_init(&a->counters);
 	agent_init_view(a);
 }

@@ -12,10 +12,12 @@
 #include <systemd/sd-event.h>
 
 #include "agent/config.h"
+#include "agent/engine/instance.h"
 #include "agent/http/control.h"
 #include "agent/http/introspection.h"
 #include "agent/http/view.h"
 #include "agent/metadata/metadata.h"
+#include "agent/reach.h"
 #include "common/macro.h"
 #include "runtime/runc/runc.h"
 
@@ -33,6 +35,7 @@ struct session_clock {
 };
 
 struct agent {
+	size_t late_step;      /* of those that follow once it is known who this host is */
 	sd_event_source *trim; /* owned */
 	struct config *config; /* owned, as everything that is not said to be borrowed */
 	sd_event *loop;
@@ -47,11 +50,13 @@ struct agent {
 	struct engine *engine;
 	struct outbox *outbox;
 	struct role_store *roles;
+	struct linkwatch *linkwatch;
+	struct attachments *attachments; /* NULL: no interfaces of tasks here, or not registered yet */
 	struct acs *acs;
 	struct tcs *tcs;
 	struct sampler *sampler; /* NULL: metrics are off */
 	sd_event_source *sample_timer;
-	sd_event_source *progress_timer;
+	struct watchdog *watchdog;
 	sd_event_source *spot_timer;
 	struct imds_request *spot_request;
 	struct ctl_op *spot_op;
@@ -65,16 +70,20 @@ struct agent {
 	struct metadata *metadata;
 	struct session_clock acs_clock, tcs_clock;
 	char runc_version[RUNC_VERSION_MAX];
-	char zone[64];      /* "": not known */
+	struct instance_facts instance;
+	size_t facts_known; /* of those to ask for */
+	struct imds_request *facts_request;
 	int64_t started_ms; /* wall clock */
 	int64_t started_mono_ms;
 	bool registered, ready;
 	char status_line[256]; /* what systemd and ecsctl were told last */
+	int64_t said_ms;       /* monotonic; when, or the same again */
 	sd_event_source *wait_timer;
 	sd_event_source *settings_timer;
 	uint64_t settings_seen;
 	struct ctl_op *drain_op;
 	sd_event_source *drain_timer;
+	sd_event_source *drain_stop_timer; /* tasks are to be stopped, by then at the latest */
 	enum drain_wish drain_wish;
 };
 
@@ -88,6 +97,12 @@ int agent_run(struct config *config);
 enum { DOCTOR_FAILED = 1, DOCTOR_LEFT = 4 };
 int agent_doctor(struct config *config, bool repair, bool json);
 
+/*
+ * Prints whether this host can speak to its services, as a running agent would be asked for it. Takes @config.
+ * EXIT_OK, or DOCTOR_FAILED when something will not do.
+ */
+int agent_check_services(struct config *config, bool json);
+
 /* ---- between the files of the agent ---- */
 
 void agent_init(struct agent *a, struct config *config);
@@ -98,12 +113,21 @@ int agent_lock_dirs(struct agent *a, struct err *err);
 #define META_CLUSTER "cluster-name"
 #define META_INSTANCE_ARN "container-instance-arn"
 
+/* HTTP, instance metadata, credentials; needs the loop. */
+int agent_set_up_transport(struct agent *a, struct err *err);
+/* The same check from inside: @agent is a struct agent; see reach_start(). */
+int agent_reach(void *agent, reach_fn fn, void *userdata, struct reach **ret, struct err *err);
+
 /* Ends the loop with this exit code. */
 void agent_stop(struct agent *a, int code);
 
 /* The network, the sampler, the engine; then the tasks of an earlier run. */
 int agent_start_engine(struct agent *a, struct err *err);
 int agent_find_tasks_again(struct agent *a, struct err *err);
+
+/* What tasks are told of this host: what is known from an earlier run; the rest is asked for. */
+void agent_recall_instance(struct agent *a);
+void agent_learn_instance(struct agent *a);
 
 void agent_init_view(struct agent *a);
 int agent_start_servers(struct agent *a, struct err *err);
@@ -139,6 +163,8 @@ int agent_drain(struct agent *a, enum drain_wish wish, struct err *err);
 int agent_undo_shutdown(struct agent *a, struct err *err);
 void agent_stop_draining(struct agent *a);
 
+/* Feeds systemd's watchdog while registration and sessions get on, and ends the loop when they do not. */
+int agent_watch_progress(struct agent *a, struct err *err);
 /* Takes up what an answer to the registration brought. */
 int agent_start_sessions(struct agent *a, struct err *err);
 void agent_stop_sessions(struct agent *a);

@@ -32,9 +32,10 @@ struct config_type {
 
 extern const struct config_type config_string, config_host, config_path, config_bool,
 	config_duration, config_period, config_int, config_mib, config_port, config_double,
-	config_ports, config_drivers, config_names, config_map, config_range, config_pull_behavior,
-	config_log_level, config_log_rollover, config_log_format, config_subnet, config_ifname,
-	config_group;
+	config_ports, config_rates, config_drivers, config_names, config_map, config_range,
+	config_pull_behavior, config_log_level, config_log_rollover, config_log_format,
+	config_subnet, config_subnet6, config_family, config_ifname, config_group,
+	config_routes;
 
 enum config_outside {
 	OUTSIDE_DEFAULT, /* say so and go on as if it were unset */

@@ -6,6 +6,8 @@
 #include "agent/config-internal.h"
 #include "common/strv.h"
 
+enum { ROUTES_MAX = 64 };
+
 /* ---- JSON lists and maps ---- */
 
 static int load_json(const char *text, bool array, json_t **ret, struct err *err)
@@ -221,8 +223,41 @@ static bool format_range(const struct config *c, const struct config_key *k, str
 
 const struct config_type config_range = { "range of ports", parse_range, format_range, NULL };
 
-static int parse_subnet(struct config *c, const struct config_key *k, const char *text,
-			struct err *err)
+/* As many per second, and as many at once; the reference agent's form. */
+static int parse_rates(struct config *c, const struct config_key *k, const char *text,
+		       struct err *err)
+{
+	_cleanup_(freep) char *copy = strdup(text);
+	char *comma = copy ? strchr(copy, ',') : NULL;
+	int64_t steady, burst;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "allocate value");
+	if (comma)
+		*comma = '\0';
+	if (!comma || config_parse_whole(copy, &steady) < 0 ||
+	    config_parse_whole(comma + 1, &burst) < 0 || steady < k->min || burst < k->min ||
+	    steady > k->max || burst > k->max)
+		return err_set(err, EINVAL,
+			       "'%.64s' is not a rate and a burst of %lld..%lld such as 40,60",
+			       text, (long long) k->min, (long long) k->max);
+	c->metadata_rps = steady;
+	c->metadata_burst = burst;
+	return 0;
+}
+
+static bool format_rates(const struct config *c, const struct config_key *k, struct buf *b)
+{
+	(void) k;
+	return c->metadata_rps > 0 && buf_printf(b, "%lld,%lld", (long long) c->metadata_rps,
+						 (long long) c->metadata_burst);
+}
+
+const struct config_type config_rates = { "rate and burst", parse_rates, format_rates, NULL };
+
+/* "10.0.0.0/16": bits behind the prefix are refused. */
+static int parse_network(const char *text, int64_t min, int64_t max, struct in_addr *ret_addr,
+			 uint8_t *ret_len, struct err *err)
 {
 	_cleanup_(freep) char *copy = strdup(text);
 	char *slash = copy ? strchr(copy, '/') : NULL;
@@ -234,15 +269,21 @@ static int parse_subnet(struct config *c, const struct config_key *k, const char
 	if (slash)
 		*slash = '\0';
 	if (!slash || inet_pton(AF_INET, copy, &addr) != 1 ||
-	    config_parse_whole(slash + 1, &len) < 0 || len < k->min || len > k->max)
+	    config_parse_whole(slash + 1, &len) < 0 || len < min || len > max)
 		return err_set(err, EINVAL,
 			       "'%.64s' is not an IPv4 network with a prefix of /%lld../%lld", text,
-			       (long long) k->min, (long long) k->max);
-	if (ntohl(addr.s_addr) & (UINT32_MAX >> len))
+			       (long long) min, (long long) max);
+	if (len < 32 && ntohl(addr.s_addr) & (UINT32_MAX >> len))
 		return err_set(err, EINVAL, "'%.64s' has bits set behind its prefix", text);
-	c->bridge_subnet = addr;
-	c->bridge_prefix_len = (uint8_t) len;
+	*ret_addr = addr;
+	*ret_len = (uint8_t) len;
 	return 0;
+}
+
+static int parse_subnet(struct config *c, const struct config_key *k, const char *text,
+			struct err *err)
+{
+	return parse_network(text, k->min, k->max, &c->bridge_subnet, &c->bridge_prefix_len, err);
 }
 
 static bool format_subnet(const struct config *c, const struct config_key *k, struct buf *b)
@@ -255,3 +296,102 @@ static bool format_subnet(const struct config *c, const struct config_key *k, st
 }
 
 const struct config_type config_subnet = { "IPv4 network", parse_subnet, format_subnet, NULL };
+
+static int parse_routes(struct config *c, const struct config_key *k, const char *text,
+			struct err *err)
+{
+	struct route_list *list = FIELD_OF(struct route_list, c, k);
+	_cleanup_(freep) struct ipv4_route *routes = NULL;
+	_cleanup_(json_decrefp) json_t *v = NULL;
+	int r = load_json(text, true, &v, err);
+	size_t n = json_array_size(v);
+
+	if (r < 0)
+		return r;
+	if (n > ROUTES_MAX)
+		return err_set(err, EINVAL, "has %zu networks, at most %d are taken", n,
+			       ROUTES_MAX);
+	routes = calloc(n + 1, sizeof(*routes));
+	if (!routes)
+		return err_set(err, ENOMEM, "allocate routes");
+	for (size_t i = 0; i < n; i++) {
+		const char *network = json_string_value(json_array_get(v, i));
+
+		if (!network)
+			return err_set(err, EINVAL, "'%.200s': [%zu] is no string", text, i);
+		if (parse_network(network, 1, 32, &routes[i].addr, &routes[i].prefix_len, err) < 0)
+			return err_wrap(err, "[%zu]", i);
+	}
+	free(list->routes);
+	*list = (struct route_list){ .routes = TAKE_PTR(routes), .n = n };
+	return 0;
+}
+
+static bool format_routes(const struct config *c, const struct config_key *k, struct buf *b)
+{
+	const struct route_list *list = CONST_FIELD_OF(struct route_list, c, k);
+	char text[INET_ADDRSTRLEN] = "";
+
+	buf_puts(b, "[");
+	for (size_t i = 0; i < list->n; i++) {
+		(void) inet_ntop(AF_INET, &list->routes[i].addr, text, sizeof(text));
+		buf_printf(b, "%s\"%s/%u\"", i ? "," : "", text, list->routes[i].prefix_len);
+	}
+	return buf_puts(b, "]");
+}
+
+static void done_routes(struct config *c, const struct config_key *k)
+{
+	struct route_list *list = FIELD_OF(struct route_list, c, k);
+
+	free(list->routes);
+	*list = (struct route_list){};
+}
+
+const struct config_type config_routes = { "JSON list of IPv4 networks", parse_routes,
+					   format_routes, done_routes };
+
+static int parse_subnet6(struct config *c, const struct config_key *k, const char *text,
+			 struct err *err)
+{
+	_cleanup_(freep) char *copy = strdup(text);
+	char *slash = copy ? strchr(copy, '/') : NULL;
+	bool none = strcmp(text, "none") == 0, automatic = strcmp(text, "auto") == 0;
+	struct in6_addr addr = {};
+	int64_t len = 0;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "allocate value");
+	if (slash)
+		*slash = '\0';
+	if (!none && !automatic &&
+	    (!slash || inet_pton(AF_INET6, copy, &addr) != 1 ||
+	     config_parse_whole(slash + 1, &len) < 0 || len < k->min || len > k->max))
+		return err_set(err, EINVAL,
+			       "'%.64s' is neither auto nor none nor an IPv6 network with a prefix "
+			       "of /%lld../%lld",
+			       text, (long long) k->min, (long long) k->max);
+	if (len > 0 && !net6_is_network(&addr, len))
+		return err_set(err, EINVAL, "'%.64s' has bits set behind its prefix", text);
+	if (len > 0 &&
+	    (addr.s6_addr[0] == 0xff || (addr.s6_addr[0] == 0xfe && addr.s6_addr[1] >> 6 == 2)))
+		return err_set(err, EINVAL, "'%.64s' is not a network that packets are sent to",
+			       text);
+	c->bridge_six = (struct net6){ addr, (uint8_t) len };
+	c->bridge_six_auto = automatic;
+	return 0;
+}
+
+static bool format_subnet6(const struct config *c, const struct config_key *k, struct buf *b)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	(void) k;
+	if (c->bridge_six.prefix_len == 0)
+		return buf_puts(b, c->bridge_six_auto ? "auto" : "none");
+	(void) inet_ntop(AF_INET6, &c->bridge_six.prefix, text, sizeof(text));
+	return buf_printf(b, "%s/%u", text, c->bridge_six.prefix_len);
+}
+
+const struct config_type config_subnet6 = { "IPv6 network, auto or none", parse_subnet6,
+					    format_subnet6, NULL };

@@ -195,6 +195,28 @@ static bool format_pull_behavior(const struct config *c, const struct config_key
 const struct config_type config_pull_behavior = { "default, always, once or prefer-cached",
 						  parse_pull_behavior, format_pull_behavior, NULL };
 
+static const char *const ip_names[] = { "auto", "ipv4", "ipv6" };
+
+/* Also as the AWS SDKs write them: IPv6. */
+static int parse_family(struct config *c, const struct config_key *k, const char *text,
+			struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ip_names); i++) {
+		if (strcasecmp(text, ip_names[i]) != 0)
+			continue;
+		*FIELD_OF(enum family, c, k) = (enum family) i;
+		return 0;
+	}
+	return parse_name(ip_names, ARRAY_SIZE(ip_names), text, err);
+}
+
+static bool format_family(const struct config *c, const struct config_key *k, struct buf *b)
+{
+	return buf_puts(b, ip_names[*CONST_FIELD_OF(enum family, c, k)]);
+}
+
+const struct config_type config_family = { "auto, ipv4 or ipv6", parse_family, format_family, NULL };
+
 static const char *const rollover_names[] = { "size", "hourly", "none" };
 
 static int parse_log_rollover(struct config *c, const struct config_key *k, const char *text,

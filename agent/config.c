@@ -125,7 +125,44 @@ static void check_unknown(struct loader *l)
 	}
 }
 
+/* ---- keys that stand in a file twice ---- */
+
+static void check_doubled(struct loader *l, const struct config_file *f)
+{
+	for (size_t i = 0; i < f->n_lines; i++) {
+		const struct config_line *line = &f->lines[i],
+					 *counts = config_file_get(f, line->key);
+
+		if (*line->value && counts && counts != line && config_find_key(line->key))
+			note(l->config, LOG_WARN,
+			     "%s:%d: %.128s is set once more in line %d, which is the one that "
+			     "counts",
+			     f->path, line->number, line->key, counts->number);
+	}
+}
+
 /* ---- one key ---- */
+
+/* What cannot be kept for lack of memory passes for a default; the setting itself is in force. */
+static void note_origin(struct config *c, const struct config_key *k, const char *where)
+{
+	struct config_origin *grown = reallocarray(c->origins, c->n_origins + 1, sizeof(*grown));
+
+	if (!grown)
+		return;
+	c->origins = grown;
+	grown[c->n_origins] = (struct config_origin){ .key = k->key, .where = strdup(where) };
+	if (grown[c->n_origins].where)
+		c->n_origins++;
+}
+
+const char *config_origin(const struct config *c, const char *key)
+{
+	for (size_t i = 0; i < c->n_origins; i++)
+		if (strcmp(c->origins[i].key, key) == 0)
+			return c->origins[i].where;
+	return NULL;
+}
 
 /* Stores @text unless it is refused. Returns 1 when stored, 0 when refused, negative to give up. */
 static int take(struct loader *l, const struct config_key *k, const char *where, const char *text,
@@ -183,11 +220,21 @@ static const char *environment_get(char *const *list, const char *name)
 	return NULL;
 }
 
+static int take_from(struct loader *l, const struct config_key *k, const char *where,
+		     const char *text, struct err *err)
+{
+	int r = take(l, k, where, text, err);
+
+	if (r == 1)
+		note_origin(l->config, k, where);
+	return r;
+}
+
 static int load_name(struct loader *l, const struct config_key *k, const char *name,
 		     struct err *err)
 {
 	const char *text = environment_get(l->environ, name);
-	int r = text ? take(l, k, "environment", text, err) : 0;
+	int r = text ? take_from(l, k, "environment", text, err) : 0;
 
 	for (size_t i = l->n_files; r == 0 && i-- > 0;) {
 		const struct config_line *line = config_file_get(&l->files[i], name);
@@ -196,7 +243,7 @@ static int load_name(struct loader *l, const struct config_key *k, const char *n
 		if (!line)
 			continue;
 		(void) snprintf(where, sizeof(where), "%s:%d", l->files[i].path, line->number);
-		r = take(l, k, where, line->value, err);
+		r = take_from(l, k, where, line->value, err);
 	}
 	return r;
 }
@@ -311,6 +358,8 @@ static int derive(struct config *c, const struct config_sources *s, struct err *
 	if (r == 0 && c->http_proxy && !c->https_proxy &&
 	    strdup_to(&c->https_proxy, c->http_proxy) < 0)
 		r = err_set(err, ENOMEM, "allocate proxy");
+	if (c->external)
+		c->task_eni = false;
 	if (r == 0 && c->external && !c->region)
 		r = err_set(err, EINVAL,
 			    "Missing required fields: AWSRegion (ECS_EXTERNAL needs "
@@ -344,7 +393,7 @@ static int load_file(struct loader *l, const char *path, struct err *err)
 	r = config_file_parse(path, text, &l->files[l->n_files], on_line_note, l->config, err);
 	explicit_bzero(text, len);
 	if (r == 0)
-		l->n_files++;
+		check_doubled(l, &l->files[l->n_files++]);
 	return r;
 }
 
@@ -404,6 +453,9 @@ struct config *config_free(struct config *c)
 	for (size_t i = 0; i < c->n_notes; i++)
 		free(c->notes[i].text);
 	free(c->notes);
+	for (size_t i = 0; i < c->n_origins; i++)
+		free(c->origins[i].where);
+	free(c->origins);
 	strv_free(c->files);
 	gpu_inventory_done(&c->gpus);
 	free(c);
@@ -427,10 +479,32 @@ static json_t *value_json(const struct config_key *k, bool set, const char *text
 	return json_string(text);
 }
 
+static void print_line(const struct config *c, const struct config_key *k, const char *text,
+		       FILE *f)
+{
+	const char *where = config_origin(c, k->key);
+
+	if (where)
+		fprintf(f, "# %s\n", where);
+	fprintf(f, "%s=%s\n", k->key, text);
+}
+
+static json_t *origins_json(const struct config *c)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < c->n_origins; i++)
+		json_object_set_new(o, c->origins[i].key, json_string(c->origins[i].where));
+	return o;
+}
+
 void config_print(const struct config *c, FILE *f, bool json)
 {
 	_cleanup_(json_decrefp) json_t *all = json_object();
 
+	if (!json)
+		fputs("# A setting with a comment before it is set there; others are defaults.\n",
+		      f);
 	for (const struct config_key *k = config_keys; k->key; k++) {
 		struct buf b = {};
 		bool set;
@@ -441,10 +515,11 @@ void config_print(const struct config *c, FILE *f, bool json)
 		if (json)
 			json_object_set_new(all, k->key, value_json(k, set, buf_str(&b)));
 		else
-			fprintf(f, "%s=%s\n", k->key, set && k->secret ? "(set)" : buf_str(&b));
+			print_line(c, k, set && k->secret ? "(set)" : buf_str(&b), f);
 		buf_done(&b);
 	}
 	if (json) {
+		json_object_set_new(all, "origins", origins_json(c));
 		json_dumpf(all, f, JSON_INDENT(2));
 		fputc('\n', f);
 	}

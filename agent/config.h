@@ -17,11 +17,21 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "runtime/gpu/gpu.h"
+#include "runtime/net/net6.h"
 
+enum family { FAMILY_AUTO, FAMILY_V4, FAMILY_V6 };
 enum pull_behavior { PULL_DEFAULT, PULL_ALWAYS, PULL_ONCE, PULL_PREFER_CACHED };
 
 struct port_list {
 	uint16_t *ports; /* owned */
+	size_t n;
+};
+
+struct route_list {
+	struct ipv4_route {
+		struct in_addr addr; /* of the network */
+		uint8_t prefix_len;  /* 1..32 */
+	} *routes;                   /* owned */
 	size_t n;
 };
 
@@ -33,7 +43,8 @@ struct config {
 	char *backend_host; /* ECS_BACKEND_HOST as given, scheme added */
 	char *access_key_id, *secret_access_key, *session_token; /* secret */
 	char *profile, *shared_credentials_file, *alternate_credential_profile;
-	char *imds_endpoint; /* AWS_EC2_METADATA_SERVICE_ENDPOINT, default http://169.254.169.254 */
+	char *imds_endpoint; /* AWS_EC2_METADATA_SERVICE_ENDPOINT; NULL: families_imds_endpoint() */
+	enum family imds_mode; /* AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE */
 	bool imds_disabled;  /* AWS_EC2_METADATA_DISABLED or --blackhole-ec2-metadata */
 	char *endpoint_url;  /* AWS_ENDPOINT_URL */
 	char *endpoint_url_ecr, *endpoint_url_logs, *endpoint_url_secrets_manager,
@@ -66,7 +77,12 @@ struct config {
 	char **volume_plugin_capabilities; /* strv */
 	bool shared_volume_match;
 	bool exclude_ipv6_port_binding;
+	bool firewall_accept; /* ECS_FIREWALL_ACCEPT: let the bridge pass the host's own firewall */
 	bool allow_imds; /* ECS_ALLOW_INSTANCE_METADATA: to tasks on the bridge */
+	bool task_eni;   /* awsvpc; never on external hosts */
+	bool high_density_eni;
+	bool awsvpc_block_imds;         /* tasks with an interface of their own do not reach it */
+	struct route_list local_routes; /* of such tasks, through the host */
 
 	/* containers */
 	int64_t stop_timeout_ms, start_timeout_ms, create_timeout_ms;
@@ -81,6 +97,10 @@ struct config {
 	/* what tasks ask the agent */
 	bool task_iam_role, task_iam_role_host;
 	bool metadata_az_disabled; /* ECS_DISABLE_TASK_METADATA_AZ */
+	int64_t metadata_rps, metadata_burst; /* ECS_TASK_METADATA_RPS_LIMIT; 0: none is refused */
+	char *audit_file;                     /* ECS_AUDIT_LOGFILE */
+	bool audit_disabled;
+	bool metadata_file; /* ECS_ENABLE_CONTAINER_METADATA */
 
 	/* cleanup */
 	int64_t task_cleanup_wait_ms, task_cleanup_jitter_ms;
@@ -116,6 +136,12 @@ struct config {
 	char *bridge_name;            /* ECS_BRIDGE_NAME, default ecs0 */
 	struct in_addr bridge_subnet; /* ECS_BRIDGE_SUBNET, default 172.30.0.0/16 */
 	uint8_t bridge_prefix_len;
+	struct net6 bridge_six; /* ECS_BRIDGE_SUBNET_IPV6; none with "none", and with "auto" … */
+	bool bridge_six_auto;   /* … which is its default */
+	struct net6 six;        /* no setting: that of the bridge, as it is in force */
+	enum family ip_compatibility;
+	bool ipv6_only;      /* no setting: by ip_compatibility, or by the host's default routes */
+	char *awsvpc_bridge_name; /* ECS_AWSVPC_BRIDGE_NAME, default ecs-bridge */
 	char *cgroup_parent; /* ECS_CGROUP_PARENT, default /ecs */
 	char *cgroup_root;   /* ECS_CGROUP_PATH, default /sys/fs/cgroup */
 	char *runc;          /* ECS_RUNC, default runc on PATH */
@@ -124,6 +150,8 @@ struct config {
 
 	char **files;               /* owned; what was read, also where there was nothing to read */
 	uint64_t files_fingerprint; /* of how they were then; 0 unless the caller sets it */
+	struct config_origin *origins; /* owned; of what was set, in no order */
+	size_t n_origins;
 	struct config_note *notes; /* owned; what there is to say about the settings, in order */
 	size_t n_notes;
 };
@@ -132,6 +160,11 @@ struct config {
 struct config_note {
 	enum log_level level;
 	char *text; /* owned */
+};
+
+struct config_origin {
+	const char *key; /* borrowed: of the table of keys */
+	char *where;     /* owned: "environment", "FILE:LINE" */
 };
 
 struct config_sources {
@@ -152,7 +185,13 @@ DEFINE_CLEANUP(struct config *, config_free)
 
 void config_log_notes(const struct config *c);
 
-/* Prints the effective settings as KEY=VALUE, secrets as "(set)"; as a JSON object when @json. */
+/* Where the setting in force comes from; NULL: it is a default. */
+const char *config_origin(const struct config *c, const char *key);
+
+/*
+ * Prints the effective settings as KEY=VALUE, secrets as "(set)", each with a comment before it that tells its
+ * origin; as a JSON object when @json, with a member "origins".
+ */
 void config_print(const struct config *c, FILE *f, bool json);
 
 /* One key per line with its default and bounds, for the man page check. */

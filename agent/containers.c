@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine with what it needs, and who hears what it tells. */
+#include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/attachments.h"
 #include "agent/ctl/capabilities.h"
 #include "agent/ctl/outbox.h"
 #include "agent/engine/engine.h"
+#include "agent/families.h"
 #include "agent/store/store.h"
 #include "common/fs.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "runtime/net/locallink.h"
 #include "runtime/net/net.h"
 
 static void on_outbox(void *userdata, const char *task_arn)
@@ -69,7 +74,11 @@ static void count_end(struct agent *a, const json_t *event)
 
 static void on_task_removed(void *userdata, const struct task *t)
 {
-	role_store_remove_task(((struct agent *) userdata)->roles, t->arn);
+	struct agent *a = userdata;
+
+	role_store_remove_task(a->roles, t->arn);
+	if (a->attachments)
+		attachments_forget_task(a->attachments, t->arn);
 }
 
 static void on_event(void *userdata, const json_t *event)
@@ -97,6 +106,12 @@ static void warn_of_forward_policy(const struct agent *a)
 {
 	_cleanup_(freep) char *chain = NULL;
 
+	if (firewall_has_legacy())
+		log_warn("iptables-legacy filters here, which the agent neither sees nor changes: where it drops, "
+			 "it has to accept what enters and leaves bridge '%s'",
+			 a->config->bridge_name);
+	if (a->config->firewall_accept)
+		return; /* the engine looks, now and whenever it changes */
 	if (net_forward_policy(a->net, &chain, NULL) == 0 && chain)
 		log_warn("The policy of %s is to drop: tasks on bridge '%s' are reached from this "
 			 "host only, and reach nobody else, unless it accepts what enters and "
@@ -104,14 +119,42 @@ static void warn_of_forward_policy(const struct agent *a)
 			 chain, a->config->bridge_name);
 }
 
+/* The further prefixes that tasks in mode awsvpc reach through this host. */
+static struct ip_prefix *list_routes(const struct config *c)
+{
+	struct ip_prefix *list = calloc(c->local_routes.n + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < c->local_routes.n; i++)
+		list[i] = (struct ip_prefix){ { .family = AF_INET,
+						.v4 = c->local_routes.routes[i].addr },
+					      c->local_routes.routes[i].prefix_len };
+	return list;
+}
+
+static void set_bridge_network(struct agent *a, struct net6 six)
+{
+	const char *missing = net_ipv6_missing(a->net);
+
+	if (missing)
+		log_info("Tasks on bridge '%s' have no IPv6: %s", a->config->bridge_name, missing);
+	a->config->six = missing ? (struct net6){} : six;
+}
+
 static int set_up_net(struct agent *a, struct err *err)
 {
 	const struct config *c = a->config;
+	_cleanup_(freep) struct ip_prefix *routes = list_routes(c);
+	struct local_params local = { .bridge = c->task_eni ? c->awsvpc_bridge_name : NULL,
+				      .subnet.s_addr = inet_addr("169.254.172.0"),
+				      .prefix_len = 22,
+				      .routes = routes,
+				      .n_routes = c->local_routes.n };
 	_cleanup_(freep) char *netns = path_join("%s/netns", c->run_dir);
 	_cleanup_(err_done) struct err why = {};
 	struct net_params p = { .bridge = c->bridge_name,
 				.subnet = c->bridge_subnet,
 				.prefix_len = c->bridge_prefix_len,
+				.six = families_bridge_network(c),
 				.netns_dir = netns,
 				.dynamic_first = c->dynamic_port_first,
 				.dynamic_last = c->dynamic_port_last,
@@ -120,9 +163,12 @@ static int set_up_net(struct agent *a, struct err *err)
 				.reserved_udp = c->reserved_ports_udp.ports,
 				.n_reserved_udp = c->reserved_ports_udp.n,
 				.allow_imds = c->allow_imds,
-				.service_port = TASK_SERVER_PORT };
+				.firewall_accept = c->firewall_accept,
+				.near_port = c->introspection_offhost ? 0 : c->introspection_port,
+				.service_port = TASK_SERVER_PORT,
+				.local = &local };
 
-	if (!netns)
+	if (!netns || !routes)
 		return err_set(err, ENOMEM, "allocate path");
 	if (net_new(&p, &a->net, &why) < 0)
 		log_error("Failed to make bridge '%s', only host networking works: %s",
@@ -130,12 +176,18 @@ static int set_up_net(struct agent *a, struct err *err)
 	else if (!net_is_guarded(a->net))
 		log_warn("This kernel has no nftables for bridges (nf_tables_bridge), ignoring: "
 			 "tasks can send under each other's addresses");
-	if (a->net)
+	families_find(a->config);
+	if (a->net) {
+		set_bridge_network(a, p.six);
 		warn_of_forward_policy(a);
+	}
 	if (c->allow_imds)
 		log_warn("ECS_ALLOW_INSTANCE_METADATA: Tasks on bridge '%s' reach the instance "
 			 "metadata service and the role of this host",
 			 c->bridge_name);
+	if (c->task_eni && !c->awsvpc_block_imds)
+		log_warn("ECS_AWSVPC_BLOCK_IMDS is off: Tasks with an interface of their own reach "
+			 "the instance metadata service and the role of this host");
 	return 0;
 }
 
@@ -181,6 +233,7 @@ int agent_start_engine(struct agent *a, struct err *err)
 				   .http = a->http,
 				   .credentials = a->credentials,
 				   .roles = a->roles,
+				   .instance = &a->instance,
 				   .callbacks = { .userdata = a,
 						  .on_outbox = on_outbox,
 						  .on_container_running = on_container_running,
@@ -189,6 +242,7 @@ int agent_start_engine(struct agent *a, struct err *err)
 						  .on_event = on_event } };
 	int r = set_up_net(a, err);
 
+	agent_recall_instance(a);
 	p.net = a->net;
 	if (r >= 0)
 		r = agent_start_metering(a, err);

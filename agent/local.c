@@ -8,8 +8,10 @@
 #include "agent/ctl/outbox.h"
 #include "agent/engine/doctor.h"
 #include "agent/engine/engine.h"
+#include "agent/localtask/localtask.h"
 #include "common/clock.h"
 #include "common/fs.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "runtime/net/net.h"
 
@@ -49,6 +51,28 @@ static int view_stop_task(void *userdata, const char *arn, struct err *err)
 				err);
 }
 
+static json_t *view_run_task(void *userdata, const json_t *request, struct err *err)
+{
+	_cleanup_(json_decrefp) json_t *task = NULL, *notes = NULL;
+	struct engine *e = ((struct agent *) userdata)->engine;
+	const struct task *t;
+	json_t *answer;
+
+	if (localtask_build(request, &task, &notes, err) < 0 || engine_run_local(e, task, err) < 0)
+		return NULL;
+	t = engine_find_task(e, json_get_string(task, "arn", ""));
+	answer =
+		t ? json_pack("{s:s, s:s, s:O}", "arn", t->arn, "id", t->id, "notes", notes) : NULL;
+	if (!answer)
+		(void) err_set(err, ENOMEM, "allocate answer");
+	return answer;
+}
+
+static int view_remove_task(void *userdata, const char *arn, struct err *err)
+{
+	return engine_remove_local(((struct agent *) userdata)->engine, arn, err);
+}
+
 static json_t *view_doctor(void *userdata, bool repair, struct err *err)
 {
 	json_t *answer = NULL;
@@ -73,7 +97,9 @@ static void view_status(void *userdata, struct agent_status *ret)
 		.container_instance_arn = a->registered ? ctl_container_instance_arn(a->ctl) : NULL,
 		.cluster = a->registered ? ctl_cluster(a->ctl) : a->config->cluster,
 		.line = a->status_line,
-		.availability_zone = *a->zone ? a->zone : NULL,
+		.availability_zone = a->instance.zone,
+		.availability_zone_id = a->instance.zone_id,
+		.vpc_id = a->instance.vpc_id,
 		.runc_version = *a->runc_version ? a->runc_version : NULL,
 		.sessions = { { "acs", a->acs_clock.connected,
 				session_clock_down_ms(&a->acs_clock, now) },
@@ -118,9 +144,14 @@ int agent_start_servers(struct agent *a, struct err *err)
 
 	if (!path)
 		return err_set(err, ENOMEM, "allocate path");
-	if (a->config->introspection_offhost)
+	if (a->config->introspection_offhost) {
 		addrs[0].s_addr = htonl(INADDR_ANY);
-	else if (a->net)
+		log_warn("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS: port %u tells of this host's "
+			 "tasks to "
+			 "everybody who can reach it",
+			 a->config->introspection_port);
+	}
+	if (a->net && !a->config->introspection_offhost)
 		addrs[i.n_addrs++] = net_gateway(a->net);
 	r = control_new(&c, &a->control, err);
 	if (r >= 0)
@@ -137,10 +168,13 @@ void agent_init_view(struct agent *a)
 				       .task_at = view_task_at,
 				       .find_task = view_find_task,
 				       .doctor = view_doctor,
+				       .reach = agent_reach,
 				       .log_path = view_log_path,
 				       .mounts = view_mounts,
 				       .cgroup_dir = engine_cgroup_dir,
 				       .stop_task = view_stop_task,
+				       .run_task = view_run_task,
+				       .remove_task = view_remove_task,
 				       .drain = view_drain,
 				       .status = view_status,
 				       .refresh_samples = agent_refresh_samples };

@@ -173,6 +173,10 @@ static int with_config(const struct options *o, struct config *config)
 	find_gpus(c);
 	if (o->doctor)
 		return agent_doctor(TAKE_PTR(c), o->repair, o->json);
+	if (o->check_services) {
+		export_settings(c);
+		return agent_check_services(TAKE_PTR(c), o->json);
+	}
 	if (o->print_config)
 		config_print(c, stdout, o->json);
 	else if (o->health_check)

@@ -75,7 +75,8 @@ void agent_meter(struct agent *a, const struct container *c)
 		.blkio_dir = blkio,
 		.pids_dir = pids,
 		.cgroup_v2 = cgroup_mode() == CGROUP_V2,
-		.pid = c->task->network_mode == NETWORK_BRIDGE ? c->pid : 0,
+		.pid = c->network_mode == NETWORK_BRIDGE || c->network_mode == NETWORK_AWSVPC ?
+			       c->pid : 0,
 		.memory_limit_bytes = c->memory_mib << 20,
 		.counts_restarts = c->restart.enabled,
 		.restarts = c->restart_count,
@@ -170,6 +171,17 @@ static json_t *task_metrics(const struct agent *a, const struct task *t)
 			 t->version ? t->version : "", "containerMetrics", containers);
 }
 
+/* Containers of local tasks are none of the service's. */
+static bool is_reported(const struct agent *a, const struct task *t)
+{
+	if (task_is_local(t))
+		return false;
+	for (size_t i = 0; i < t->n_containers; i++)
+		if (*t->containers[i].id && sampler_find(a->sampler, t->containers[i].id))
+			return true;
+	return false;
+}
+
 static int collect(void *userdata, json_t **ret_tasks, bool *ret_idle, struct err *err)
 {
 	struct agent *a = userdata;
@@ -179,12 +191,14 @@ static int collect(void *userdata, json_t **ret_tasks, bool *ret_idle, struct er
 		return err_set(err, ENOMEM, "allocate metrics");
 	*ret_tasks = tasks;
 	/* Switched off is not idle: then nothing is said at all. */
-	*ret_idle = a->sampler && sampler_count(a->sampler) == 0;
+	*ret_idle = a->sampler != NULL;
 	if (!a->sampler)
 		return 0;
 	for (size_t i = 0; i < engine_task_count(a->engine); i++) {
-		json_t *t = task_metrics(a, engine_task_at(a->engine, i));
+		const struct task *task = engine_task_at(a->engine, i);
+		json_t *t = is_reported(a, task) ? task_metrics(a, task) : NULL;
 
+		*ret_idle &= !is_reported(a, task);
 		if (t)
 			json_array_append_new(tasks, t);
 	}
@@ -224,7 +238,8 @@ static int collect_health(void *userdata, json_t **ret_tasks, struct err *err)
 	if (!tasks)
 		return err_set(err, ENOMEM, "allocate health");
 	for (size_t i = 0; i < engine_task_count(a->engine); i++) {
-		json_t *t = task_health(engine_task_at(a->engine, i), clock_real_ms());
+		const struct task *task = engine_task_at(a->engine, i);
+		json_t *t = task_is_local(task) ? NULL : task_health(task, clock_real_ms());
 
 		if (t)
 			json_array_append_new(tasks, t);

@@ -22,6 +22,7 @@ static const struct option_row {
 	{ "print-config-keys", offsetof(struct options, print_config_keys), false },
 	{ "json", offsetof(struct options, json), false },
 	{ "doctor", offsetof(struct options, doctor), false },
+	{ "check-services", offsetof(struct options, check_services), false },
 	{ "repair", offsetof(struct options, repair), false },
 	{ "k", offsetof(struct options, insecure), false },
 	{ "blackhole-ec2-metadata", offsetof(struct options, blackhole_imds), false },
@@ -106,6 +107,10 @@ const char *options_help(void)
 	       "  -ecs-attributes           print the attributes this host registers and exit\n"
 	       "  --doctor [--repair] [--json]  list (remove) what belongs to no task and exit;\n"
 	       "                            4 if something is left\n"
+	       "  --check-services [--json]  tell whether endpoints, credentials, proxies and "
+	       "clock "
+	       "will do\n"
+	       "                            and exit; 1 if one will not\n"
 	       "  -healthcheck              ask a running agent; exit 0 if it answers, else 1\n"
 	       "  -k                        do not verify TLS certificates\n"
 	       "  -blackhole-ec2-metadata   never ask the instance metadata service\n"

@@ -12,7 +12,7 @@
 struct options {
 	bool version, license, help, health_check, attributes;
 	bool print_config, print_config_keys, json;
-	bool doctor, repair;
+	bool doctor, repair, check_services;
 	bool insecure;       /* -k */
 	bool blackhole_imds; /* -blackhole-ec2-metadata */
 	const char *config_file;

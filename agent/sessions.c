@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two sessions: what the control plane says goes to the engine, what it asks is answered. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/acs/acs.h"
 #include "agent/agent.h"
+#include "agent/attachments.h"
 #include "agent/ctl/ctl.h"
-#include "agent/ctl/session.h"
 #include "agent/engine/engine.h"
 #include "agent/store/store.h"
 #include "agent/tcs/tcs.h"
+#include "agent/watchdog.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/spawn.h"
 
-enum {
-	PROGRESS_CHECK_USEC = 300 * 1000 * 1000,
-	STUCK_AFTER_MS = SESSION_INACTIVE_DELAY_MS + 15 * 60 * 1000,
-};
+/* Each attempt to register says how it went; no two are further apart than some eight minutes. */
+enum { START_HALTED_MS = 15 * 60 * 1000 };
 
 #define META_MANIFEST_SEQ "task-manifest-seq-num"
 
@@ -114,6 +114,17 @@ static int on_stop_verified(void *userdata, const char *task_arn, struct err *er
 	return engine_stop_task(((struct agent *) userdata)->engine, task_arn, NULL, NULL, err);
 }
 
+static int on_interface(void *userdata, const char *task_arn, const struct task_eni *eni,
+			int64_t wait_ms, struct err *err)
+{
+	struct agent *a = userdata;
+
+	return a->attachments
+		       ? attachments_announce(a->attachments, task_arn, eni, wait_ms, err)
+		       : err_set(err, ENOTSUP,
+				 "network interfaces of tasks: switched off by ECS_ENABLE_TASK_ENI");
+}
+
 static int put_manifest_seq(void *userdata, int64_t seq, struct err *err)
 {
 	char text[32];
@@ -127,8 +138,9 @@ static void on_connected(void *userdata, bool connected)
 	struct agent *a = userdata;
 
 	note_session(&a->acs_clock, connected, clock_mono_ms());
-	agent_say(a, "%s cluster %s as %s",
-		  connected ? "Connected to" : "Not connected (containers go on) to",
+	agent_say(a,
+		  connected ? "Connected to cluster %s as %s"
+			    : "Not connected (containers go on) to cluster %s as %s",
 		  ctl_cluster(a->ctl), ctl_container_instance_arn(a->ctl));
 }
 
@@ -153,6 +165,7 @@ static const struct acs_handlers handlers = {
 	.on_role_credentials = on_role_credentials,
 	.on_manifest = on_manifest,
 	.on_stop_verified = on_stop_verified,
+	.on_interface = on_interface,
 	.put_manifest_seq = put_manifest_seq,
 	.on_connected = on_connected,
 	.on_heartbeat = on_heartbeat,
@@ -162,37 +175,33 @@ static const struct acs_handlers handlers = {
 /* ---- is there progress? ---- */
 
 /*
- * A control plane that is away is no reason to end, however long; a session that has not even tried
- * for longer than its longest pause is. The loop lives then, so the watchdog sees nothing.
+ * A control plane that is away is no reason to end, however long: then attempts fail, one after the
+ * other. What is due and does not come is a fault of ours, and a new start mends it.
  */
-static int on_progress_check(sd_event_source *source, uint64_t usec, void *userdata)
+static const char *halted(void *userdata)
 {
-	struct agent *a = userdata;
-	int64_t still_ms = clock_mono_ms() - acs_step_ms(a->acs);
+	const struct agent *a = userdata;
+	int64_t now = clock_mono_ms();
 
-	(void) usec;
-	if (still_ms > STUCK_AFTER_MS) {
-		log_error("The ACS session has not moved for %lld s, ending to be started anew; "
-			  "containers go on",
-			  (long long) still_ms / 1000);
-		agent_stop(a, EXIT_RETRY);
-		return 0;
-	}
-	(void) sd_event_source_set_time_relative(source, PROGRESS_CHECK_USEC);
-	(void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	return 0;
+	if (a->acs && now > acs_due_ms(a->acs))
+		return "the ACS session";
+	if (a->tcs && now > tcs_due_ms(a->tcs))
+		return "the TCS session";
+	if (!a->registered && now - a->said_ms > START_HALTED_MS)
+		return "the registration";
+	return NULL;
 }
 
-static int watch_progress(struct agent *a, struct err *err)
+static void give_up(void *userdata, const char *what)
 {
-	int r = sd_event_add_time_relative(a->loop, &a->progress_timer, CLOCK_MONOTONIC,
-					   PROGRESS_CHECK_USEC, PROGRESS_CHECK_USEC / 10,
-					   on_progress_check, a);
+	log_error("Nothing happens any more in %s, ending to be started anew; containers go on",
+		  what);
+	agent_stop(userdata, EXIT_RETRY);
+}
 
-	if (r < 0)
-		return err_set_errno(err, -r, "watch the sessions");
-	(void) sd_event_source_set_description(a->progress_timer, "progress check");
-	return 0;
+int agent_watch_progress(struct agent *a, struct err *err)
+{
+	return watchdog_start(a->loop, halted, give_up, a, &a->watchdog, err);
 }
 
 /* ---- up and down ---- */
@@ -235,14 +244,11 @@ int agent_start_sessions(struct agent *a, struct err *err)
 {
 	int r = start_acs(a, err);
 
-	if (r >= 0)
-		r = start_tcs(a, err);
-	return r < 0 ? r : watch_progress(a, err);
+	return r < 0 ? r : start_tcs(a, err);
 }
 
 void agent_stop_sessions(struct agent *a)
 {
-	a->progress_timer = sd_event_source_disable_unref(a->progress_timer);
 	a->acs = acs_free(a->acs);
 	a->tcs = tcs_free(a->tcs);
 	a->runtime_check = sd_event_source_disable_unref(a->runtime_check);

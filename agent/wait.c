@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/agent.h"
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/macro.h"
@@ -31,6 +32,7 @@ void agent_say(struct agent *a, const char *fmt, ...)
 	for (char *s = line; *s; s++)
 		if ((unsigned char) *s < ' ' || (unsigned char) *s >= 0x7f)
 			*s = ' '; /* a line break would end it; what is cut is no UTF-8 */
+	a->said_ms = clock_mono_ms();
 	if (strcmp(line, a->status_line) == 0)
 		return;
 	memcpy(a->status_line, line, sizeof(line));

@@ -162,9 +162,9 @@ bool acs_connected(const struct acs *a)
 	return session_connected(a->session);
 }
 
-int64_t acs_step_ms(const struct acs *a)
+int64_t acs_due_ms(const struct acs *a)
 {
-	return session_step_ms(a->session);
+	return session_due_ms(a->session);
 }
 
 int64_t acs_last_message_ms(const struct acs *a)

@@ -20,6 +20,7 @@ struct aws_credentials;
 struct config;
 struct ctl;
 struct http_client;
+struct task_eni;
 
 /*
  * Implemented by the engine. Handlers do not block; any may be
@@ -48,6 +49,12 @@ struct acs_handlers {
 			   struct err *err);
 	/* The service confirmed: this task (maybe unknown here) shall stop. */
 	int (*on_stop_verified)(void *userdata, const char *task_arn, struct err *err);
+	/*
+	 * @eni was announced for @task_arn, NULL: for the instance; it has an attachment ARN and is
+	 * waited for @wait_ms. Negative: it is not on the disk, no acknowledgement.
+	 */
+	int (*on_interface)(void *userdata, const char *task_arn, const struct task_eni *eni,
+			    int64_t wait_ms, struct err *err);
 	/* The manifest sequence number to keep over restarts. */
 	int (*put_manifest_seq)(void *userdata, int64_t seq, struct err *err);
 	/* For information: connected or not, a heartbeat, the instance was deregistered. */
@@ -76,6 +83,6 @@ DEFINE_CLEANUP(struct acs *, acs_free)
 int acs_start(struct acs *a, struct err *err);
 
 bool acs_connected(const struct acs *a);
-int64_t acs_step_ms(const struct acs *a); /* session_step_ms() */
+int64_t acs_due_ms(const struct acs *a); /* session_due_ms() */
 /* Wall clock of the last message that came in, 0: none yet. */
 int64_t acs_last_message_ms(const struct acs *a);

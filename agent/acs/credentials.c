@@ -11,6 +11,8 @@
 #include "common/macro.h"
 #include "common/strv.h"
 
+#define IS_ANOTHERS "credentialsId: it is that of another task or role"
+
 enum { ROLES_MAX = 20000, ID_MAX = 128 };
 
 struct role_store {
@@ -95,7 +97,7 @@ static int insert(struct role_store *s, struct role_credentials *r, struct err *
 	size_t n = MAX(s->allocated * 2, 8);
 
 	if (known && is_another(known, r))
-		return err_set(err, EPROTO, "credentialsId: it is that of another task or role");
+		return err_set(err, EPROTO, IS_ANOTHERS);
 	if (!known && s->n == s->allocated) {
 		p = s->n < ROLES_MAX ? calloc(n, sizeof(*p)) : NULL;
 		if (!p)
@@ -126,19 +128,39 @@ static int default_to_empty(struct role_credentials *r)
 	return 0;
 }
 
+/* @r starts as {}, and is the caller's to free also on failure. */
+static int decode(const char *task_arn, enum role_type type, const json_t *credentials,
+		  struct role_credentials *r, struct err *err)
+{
+	int k = json_decode(credentials, fields, r, err);
+
+	r->type = type;
+	if (k < 0)
+		return k;
+	if (!*r->id || strlen(r->id) > ID_MAX)
+		return err_set(err, EPROTO, "credentialsId: %s", *r->id ? "too long" : "empty");
+	if (strdup_to(&r->task_arn, task_arn) < 0 || default_to_empty(r) < 0)
+		return err_set(err, ENOMEM, "role credentials");
+	return 0;
+}
+
 int role_store_put(struct role_store *s, const char *task_arn, enum role_type type,
 		   const json_t *credentials, struct err *err)
 {
-	_cleanup_(role_done) struct role_credentials r = { .type = type };
-	int k = json_decode(credentials, fields, &r, err);
+	_cleanup_(role_done) struct role_credentials r = {};
+	int k = decode(task_arn, type, credentials, &r, err);
 
-	if (k < 0)
-		return k;
-	if (!*r.id || strlen(r.id) > ID_MAX)
-		return err_set(err, EPROTO, "credentialsId: %s", *r.id ? "too long" : "empty");
-	if (strdup_to(&r.task_arn, task_arn) < 0 || default_to_empty(&r) < 0)
-		return err_set(err, ENOMEM, "role credentials");
-	return insert(s, &r, err);
+	return k < 0 ? k : insert(s, &r, err);
+}
+
+int role_store_check(const struct role_store *s, const char *task_arn, enum role_type type,
+		     const json_t *credentials, struct err *err)
+{
+	_cleanup_(role_done) struct role_credentials r = {};
+	int k = decode(task_arn, type, credentials, &r, err);
+	const struct role_credentials *known = k == 0 ? find(s, r.id) : NULL;
+
+	return known && is_another(known, &r) ? err_set(err, EPROTO, IS_ANOTHERS) : k;
 }
 
 int role_store_put_pending(struct role_store *s, const char *task_arn, enum role_type type,

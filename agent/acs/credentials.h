@@ -37,6 +37,9 @@ DEFINE_CLEANUP(struct role_store *, role_store_free)
 /* Decodes an IAMRoleCredentials object and puts it under its id, replacing. */
 int role_store_put(struct role_store *s, const char *task_arn, enum role_type type,
 		   const json_t *credentials, struct err *err);
+/* Whether role_store_put() would take them, but for memory; changes nothing. */
+int role_store_check(const struct role_store *s, const char *task_arn, enum role_type type,
+		     const json_t *credentials, struct err *err);
 /* An id that a stored task carries; does not touch credentials that are there already. */
 int role_store_put_pending(struct role_store *s, const char *task_arn, enum role_type type,
 			   const char *id, struct err *err);

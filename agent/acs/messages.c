@@ -15,7 +15,7 @@ static const char *text(const json_t *m, const char *key)
 	return json_get_string(m, key, "");
 }
 
-static int require(const json_t *m, const char *const *keys, struct err *err)
+int acs_require(const json_t *m, const char *const *keys, struct err *err)
 {
 	for (; *keys; keys++)
 		if (!*text(m, *keys))
@@ -23,10 +23,9 @@ static int require(const json_t *m, const char *const *keys, struct err *err)
 	return 0;
 }
 
-static const char *const common_members[] = { "messageId", "clusterArn", "containerInstanceArn",
-					      NULL };
+const char *const acs_common_members[] = { "messageId", "clusterArn", "containerInstanceArn", NULL };
 
-static int send_ack(struct acs *a, const json_t *m, struct err *err)
+int acs_send_ack(struct acs *a, const json_t *m, struct err *err)
 {
 	return a->send(a, "AckRequest",
 		       json_pack("{s:s, s:s, s:s}", "cluster", text(m, "clusterArn"),
@@ -90,7 +89,8 @@ static int store_task_credentials(struct acs *a, const json_t *m, struct err *er
 		for (size_t j = 0; j < ARRAY_SIZE(task_roles); j++) {
 			const json_t *c = json_object_get(task, task_roles[j].key);
 
-			if (!json_is_object(c))
+			/* One without a name is refused by the engine, and nobody would remove them. */
+			if (!json_is_object(c) || !*text(task, "arn"))
 				continue;
 			if (role_store_put(a->p.roles, text(task, "arn"), task_roles[j].type, c,
 					   err) < 0)
@@ -119,7 +119,7 @@ static int ack_task_credentials(struct acs *a, const json_t *m, struct err *err)
 static int on_payload(struct acs *a, const json_t *m, struct err *err)
 {
 	_cleanup_(err_done) struct err bad_credentials = {};
-	int k = require(m, common_members, err);
+	int k = acs_require(m, acs_common_members, err);
 	int64_t seq;
 
 	if (k < 0)
@@ -134,7 +134,7 @@ static int on_payload(struct acs *a, const json_t *m, struct err *err)
 	a->manifest_seq = MAX(a->manifest_seq, seq);
 	if (bad_credentials.code)
 		return err_move(err, &bad_credentials);
-	k = send_ack(a, m, err);
+	k = acs_send_ack(a, m, err);
 	return k < 0 ? k : ack_task_credentials(a, m, err);
 }
 
@@ -144,7 +144,7 @@ static int on_role_credentials(struct acs *a, const json_t *m, struct err *err)
 	const json_t *c = json_object_get(m, "roleCredentials");
 	const char *role = text(m, "roleType"), *id = text(c, "credentialsId");
 	enum role_type type = strcmp(role, "TaskExecution") == 0 ? ROLE_EXECUTION : ROLE_TASK;
-	int k = require(m, members, err);
+	int k = acs_require(m, members, err);
 
 	if (k < 0)
 		return k;
@@ -154,6 +154,9 @@ static int on_role_credentials(struct acs *a, const json_t *m, struct err *err)
 		return err_set(err, EPROTO, "roleCredentials: credentialsId: missing");
 	if (!a->p.handlers->on_role_credentials)
 		return err_set(err, ENOSYS, "nobody takes credentials");
+	/* First whether they can be kept: a task that names what is not there would be told 400. */
+	if (role_store_check(a->p.roles, text(m, "taskArn"), type, c, err) < 0)
+		return err_wrap(err, "roleCredentials");
 	k = a->p.handlers->on_role_credentials(a->p.userdata, text(m, "taskArn"), type, id, err);
 	if (k < 0)
 		return k;
@@ -197,7 +200,7 @@ static int on_manifest(struct acs *a, const json_t *m, struct err *err)
 {
 	json_auto_t *running = NULL, *candidates = NULL;
 	int64_t timeline = json_get_int(m, "timeline", -1);
-	int k = require(m, common_members, err);
+	int k = acs_require(m, acs_common_members, err);
 
 	if (k < 0)
 		return k;
@@ -219,7 +222,7 @@ static int on_manifest(struct acs *a, const json_t *m, struct err *err)
 	k = running ? a->p.handlers->on_manifest(a->p.userdata, running, &candidates, err)
 		    : err_set(err, ENOMEM, "task manifest");
 	if (k == 0)
-		k = send_ack(a, m, err);
+		k = acs_send_ack(a, m, err);
 	if (k == 0 && json_array_size(candidates) > 0)
 		k = verify_stops(a, m, candidates, err);
 	return k;
@@ -251,38 +254,9 @@ static int on_stop_verified(struct acs *a, const json_t *m, struct err *err)
 
 /* ---- what this build does not do ---- */
 
-static int on_network_attachment(struct acs *a, const json_t *m, struct err *err)
-{
-	int k = require(m, common_members, err);
-
-	(void) a;
-	if (k < 0)
-		return k;
-	if (json_get_int(m, "waitTimeoutMs", 0) <= 0)
-		return err_set(err, EPROTO, "waitTimeoutMs: missing");
-	if (json_array_size(json_object_get(m, "elasticNetworkInterfaces")) == 0)
-		return err_set(err, EPROTO, "elasticNetworkInterfaces: missing");
-	return err_set(err, ENOTSUP,
-		       "elastic network interfaces are not supported by this release");
-}
-
-static int on_volume_attachment(struct acs *a, const json_t *m, struct err *err)
-{
-	int k = require(m, common_members, err);
-
-	(void) a;
-	if (k < 0)
-		return k;
-	if (!*text(json_object_get(m, "attachment"), "attachmentArn"))
-		return err_set(err, EPROTO, "attachment: attachmentArn: missing");
-	return err_set(err, ENOTSUP,
-		       "attachments of type '%.64s' are not supported by this release",
-		       text(json_object_get(m, "attachment"), "attachmentType"));
-}
-
 static int on_update(struct acs *a, const json_t *m, struct err *err)
 {
-	int k = require(m, common_members, err);
+	int k = acs_require(m, acs_common_members, err);
 
 	return k < 0 ? k : send_nack(a, m, "Updates are disabled", err);
 }
@@ -303,9 +277,9 @@ static const struct {
 	{ "IAMRoleCredentialsMessage", on_role_credentials },
 	{ "TaskManifestMessage", on_manifest },
 	{ "TaskStopVerificationAck", on_stop_verified },
-	{ "AttachTaskNetworkInterfacesMessage", on_network_attachment },
-	{ "AttachInstanceNetworkInterfacesMessage", on_network_attachment },
-	{ "ConfirmAttachmentMessage", on_volume_attachment },
+	{ "AttachTaskNetworkInterfacesMessage", acs_on_attach_task },
+	{ "AttachInstanceNetworkInterfacesMessage", acs_on_attach_instance },
+	{ "ConfirmAttachmentMessage", acs_on_attach_volume },
 	{ "StageUpdateMessage", on_update },
 	{ "PerformUpdateMessage", on_update },
 	{ "CloseMessage", on_notice },

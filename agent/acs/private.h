@@ -27,3 +27,15 @@ char *acs_url(const char *endpoint, const char *cluster, const char *instance_ar
  * or a negative errno: then nothing was acknowledged.
  */
 int acs_dispatch(struct acs *a, const char *type, const json_t *message, struct err *err);
+
+/* What nearly every message has, for acs_require(). */
+extern const char *const acs_common_members[];
+
+/* -EPROTO names the first of @keys (NULL ends them) that is no string in @m, or empty. */
+int acs_require(const json_t *m, const char *const *keys, struct err *err);
+int acs_send_ack(struct acs *a, const json_t *m, struct err *err);
+
+/* attach.c: AttachTask- and AttachInstanceNetworkInterfacesMessage, ConfirmAttachmentMessage. */
+int acs_on_attach_task(struct acs *a, const json_t *m, struct err *err);
+int acs_on_attach_instance(struct acs *a, const json_t *m, struct err *err);
+int acs_on_attach_volume(struct acs *a, const json_t *m, struct err *err);

@@ -36,6 +36,21 @@ static bool task_limits(const struct config *c)
 	return c->task_cpu_mem_limit;
 }
 
+static bool task_eni(const struct config *c)
+{
+	return c->task_eni;
+}
+
+static bool blocks_imds(const struct config *c)
+{
+	return c->task_eni && c->awsvpc_block_imds;
+}
+
+static bool trunking(const struct config *c)
+{
+	return c->task_eni && c->high_density_eni;
+}
+
 static bool health_checks(const struct config *c)
 {
 	return !c->health_check_disabled;
@@ -78,6 +93,7 @@ static bool no_logs(const struct config *c)
 static const struct {
 	const char *name;
 	condition_fn holds;
+	const char *value;
 } capabilities[] = {
 	{ B "private-registry-authentication.secretsmanager", always },
 	{ B "secrets.ssm.environment-variables", always },
@@ -112,6 +128,13 @@ static const struct {
 	{ A "task-iam-role-network-host", task_roles_in_host_mode },
 	{ B "task-cpu-mem-limit", task_limits },
 	{ B "increased-task-cpu-limit", task_limits },
+	/* No plugin moves the interfaces, the agent does: what is asked for is its version. */
+	{ B "task-eni", task_eni },
+	{ B "task-eni.ipv6", task_eni },
+	{ B "cni-plugin-version", task_eni, GIT_HASH "-" PACKAGE_VERSION },
+	{ B "task-eni-block-instance-metadata", blocks_imds },
+	{ B "task-eni-trunking", trunking },
+	{ B "branch-cni-plugin-version", trunking, GIT_HASH "-" PACKAGE_VERSION },
 	{ A "ecr-auth", always },
 	{ B "execution-role-ecr-pull", always },
 	{ B "container-health-check", health_checks },
@@ -209,11 +232,15 @@ int capabilities_build(const struct config *config, const struct host_facts *fac
 
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].holds(config))
-			bad |= add(list, capabilities[i].name, NULL);
+			bad |= add(list, capabilities[i].name, capabilities[i].value);
 	bad |= add_gpu_driver(config, list);
 	bad |= add_volume_plugins(config, list);
 	if (config->external)
 		bad |= add(list, B "external", NULL);
+	if (config->task_eni && facts->vpc_id && facts->subnet_id) {
+		bad |= add(list, "ecs.vpc-id", facts->vpc_id);
+		bad |= add(list, "ecs.subnet-id", facts->subnet_id);
+	}
 	bad |= add(list, "ecs.os-type", "linux");
 	bad |= add(list, "ecs.os-family", "LINUX");
 	bad |= add(list, "ecs.os-type-detailed",

@@ -18,6 +18,7 @@ struct host_facts {
 	int cpus;                /* logical */
 	int64_t memory_mib;      /* MemTotal, floor */
 	const char *outpost_arn; /* NULL: none */
+	const char *vpc_id, *subnet_id; /* of the primary interface; NULL: not known */
 };
 
 /* Reads /proc/meminfo text and the number of processors. */

@@ -104,6 +104,17 @@ char *ctl_user_agent(const struct config *config)
 			 config->detailed_os_family ? config->detailed_os_family : "linux");
 }
 
+struct http_options ctl_http_options(const struct config *c, const char *user_agent)
+{
+	return (struct http_options){ .https_proxy = c->https_proxy,
+				      .http_proxy = c->http_proxy,
+				      .no_proxy = c->no_proxy,
+				      .ca_dir = c->ca_dir,
+				      .ca_file = c->ca_file,
+				      .user_agent = user_agent,
+				      .insecure = c->tls_insecure };
+}
+
 static struct ctl_op *op_new(struct ctl *c, void *userdata)
 {
 	struct ctl_op *op = calloc(1, sizeof(*op));
@@ -277,16 +288,22 @@ static int submit(struct ctl *c, const char *operation, const char *body,
 	return 0;
 }
 
+static const struct aws_call_options day_long = {
+	.max_attempts = SUBMIT_ATTEMPTS,
+	.no_bucket = true,
+	.retry_delay_ms = ctl_submit_retry_delay_ms,
+};
+
 int ctl_submit_task_state(struct ctl *c, const char *body, ctl_submit_fn fn, void *userdata,
 			  struct ctl_op **ret, struct err *err)
 {
-	static const struct aws_call_options day_long = {
-		.max_attempts = SUBMIT_ATTEMPTS,
-		.no_bucket = true,
-		.retry_delay_ms = ctl_submit_retry_delay_ms,
-	};
-
 	return submit(c, "SubmitTaskStateChange", body, &day_long, fn, userdata, ret, err);
+}
+
+int ctl_submit_attachment_states(struct ctl *c, const char *body, ctl_submit_fn fn, void *userdata,
+				 struct ctl_op **ret, struct err *err)
+{
+	return submit(c, "SubmitAttachmentStateChanges", body, &day_long, fn, userdata, ret, err);
 }
 
 int ctl_update_instance_state(struct ctl *c, const char *status, ctl_submit_fn fn, void *userdata,

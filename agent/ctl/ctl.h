@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "aws/http.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 
@@ -36,6 +37,8 @@ struct ctl_op *ctl_cancel(struct ctl_op *op);
 
 /* The agent string of every request to AWS. Owned; NULL when out of memory. */
 char *ctl_user_agent(const struct config *config);
+/* Proxies and certificates as they are set; what it holds is borrowed. */
+struct http_options ctl_http_options(const struct config *config, const char *user_agent);
 
 /* The control plane was just seen alive: what waits for its next retry goes out now. */
 void ctl_retry_now(struct ctl *c);
@@ -99,6 +102,10 @@ typedef void (*ctl_submit_fn)(void *userdata, enum ctl_submit_result result, con
  */
 int ctl_submit_task_state(struct ctl *c, const char *body, ctl_submit_fn fn, void *userdata,
 			  struct ctl_op **ret, struct err *err);
+
+/* SubmitAttachmentStateChanges, likewise. */
+int ctl_submit_attachment_states(struct ctl *c, const char *body, ctl_submit_fn fn, void *userdata,
+				 struct ctl_op **ret, struct err *err);
 
 /* UpdateContainerInstancesState of this instance: "ACTIVE" or "DRAINING". */
 int ctl_update_instance_state(struct ctl *c, const char *status, ctl_submit_fn fn, void *userdata,

@@ -15,7 +15,7 @@ enum { IN_FLIGHT_MAX = 10, RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30000 };
 
 enum lane_state { LANE_READY, LANE_IN_FLIGHT, LANE_WAITING, LANE_SPENT };
 
-/* A task that has, or may have, entries. */
+/* A task, or an attachment of the instance, that has or may have entries. */
 struct lane {
 	struct outbox *outbox;
 	struct lane *next;
@@ -37,9 +37,11 @@ struct outbox {
 	bool started;
 };
 
-static int submit_to_ctl(void *userdata, const char *body, ctl_submit_fn fn, void *fn_userdata,
-			 struct ctl_op **ret, struct err *err)
+static int submit_to_ctl(void *userdata, const char *lane, const char *body, ctl_submit_fn fn,
+			 void *fn_userdata, struct ctl_op **ret, struct err *err)
 {
+	if (strncmp(lane, OUTBOX_ATTACHMENT, strlen(OUTBOX_ATTACHMENT)) == 0)
+		return ctl_submit_attachment_states(userdata, body, fn, fn_userdata, ret, err);
 	return ctl_submit_task_state(userdata, body, fn, fn_userdata, ret, err);
 }
 
@@ -124,7 +126,7 @@ static int send_head(struct lane *l, struct err *err)
 		l->state = k == 0 ? LANE_SPENT : l->state;
 		return k;
 	}
-	k = o->p.submit(o->p.submit_userdata, body, on_answer, l, &l->op, err);
+	k = o->p.submit(o->p.submit_userdata, l->task_arn, body, on_answer, l, &l->op, err);
 	if (k < 0)
 		return k;
 	l->state = LANE_IN_FLIGHT;
@@ -252,11 +254,21 @@ int outbox_start(struct outbox *o, struct err *err)
 	return 0;
 }
 
+static void count_each(void *count, const char *task_arn)
+{
+	(void) task_arn;
+	++*(size_t *) count;
+}
+
+/* What waits for the disk has no lane yet: who asks whether all is told must not be told so. */
 size_t outbox_pending(const struct outbox *o)
 {
-	size_t n = 0;
+	_cleanup_(err_done) struct err err = {};
+	size_t lanes = 0, stored = 0;
 
 	for (const struct lane *l = o->lanes; l; l = l->next)
-		n++;
-	return n;
+		lanes++;
+	if (lanes == 0)
+		(void) o->p.source->each_task(o->p.source_userdata, count_each, &stored, &err);
+	return lanes + stored;
 }

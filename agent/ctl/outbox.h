@@ -42,9 +42,16 @@ struct outbox_source {
 			 void *outbox, struct err *err);
 };
 
-/* How an entry is handed over; the default is ctl_submit_task_state(). */
-typedef int (*outbox_submit_fn)(void *userdata, const char *body, ctl_submit_fn fn,
-				void *fn_userdata, struct ctl_op **ret, struct err *err);
+/* What the lanes of attachments of the instance begin with; their ARN follows. */
+#define OUTBOX_ATTACHMENT "attachment:"
+
+/*
+ * How an entry is handed over. The default is ctl_submit_attachment_states() for lanes that begin
+ * with OUTBOX_ATTACHMENT, and else ctl_submit_task_state().
+ */
+typedef int (*outbox_submit_fn)(void *userdata, const char *lane, const char *body,
+				ctl_submit_fn fn, void *fn_userdata, struct ctl_op **ret,
+				struct err *err);
 
 struct outbox_params {
 	sd_event *event;

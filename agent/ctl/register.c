@@ -5,6 +5,7 @@
  * code.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,13 +20,17 @@
 #include "common/macro.h"
 #include "common/strv.h"
 
-enum { TRY_FOR_MS = 3600 * 1000 };
+enum { TRY_FOR_MS = 3600 * 1000, FACT_BYTES_MAX = 256 };
+
+enum fact { FACT_OUTPOST, FACT_MAC, FACT_VPC, FACT_SUBNET, _FACT_MAX };
 
 struct registration {
 	struct ctl *ctl;
 	char *saved_arn; /* owned; NULL: first registration */
 	struct host_facts facts;
-	char *outpost_arn; /* owned */
+	/* owned; what the instance metadata service says, in the order of questions[]; NULL: nothing */
+	char *told[_FACT_MAX];
+	int question;
 	struct imds_identity identity;
 	json_t *attributes; /* as sent */
 	struct backoff backoff;
@@ -49,7 +54,8 @@ struct registration *registration_free(struct registration *r)
 	(void) sd_event_source_disable_unref(r->timer);
 	imds_identity_done(&r->identity);
 	json_decref(r->attributes);
-	free(r->outpost_arn);
+	for (size_t i = 0; i < _FACT_MAX; i++)
+		free(r->told[i]);
 	free(r->saved_arn);
 	free(r);
 	return NULL;
@@ -290,18 +296,63 @@ static int send_registration(struct registration *r, struct err *err)
 			&r->call, err);
 }
 
-static void on_outpost(void *userdata, const char *data, size_t len, const struct err *imds_err)
+/* ---- what else the instance metadata service knows ---- */
+
+#define MACS "latest/meta-data/network/interfaces/macs/"
+
+/* The MAC of the primary interface stands between the two. What has no answer is left out. */
+static const struct {
+	const char *before, *after;
+} questions[_FACT_MAX] = {
+	[FACT_OUTPOST] = { "latest/meta-data/outpost-arn", "" },
+	[FACT_MAC] = { "latest/meta-data/mac", "" },
+	[FACT_VPC] = { MACS, "/vpc-id" },
+	[FACT_SUBNET] = { MACS, "/subnet-id" },
+};
+
+static int ask(struct registration *r, struct err *err);
+
+static void on_answer(void *userdata, const char *data, size_t len, const struct err *imds_err)
 {
 	_cleanup_(err_done) struct err err = {};
 	struct registration *r = userdata;
 
 	(void) imds_err;
 	r->imds_request = NULL;
-	if (data && len > 0)
-		r->outpost_arn = strndup(data, len);
-	r->facts.outpost_arn = r->outpost_arn;
-	if (send_registration(r, &err) < 0)
+	if (data && len > 0 && len < FACT_BYTES_MAX)
+		r->told[r->question] = strndup(data, len);
+	r->question++;
+	if (ask(r, &err) < 0)
 		fail(r, &err);
+}
+
+/* The MAC becomes part of a path. */
+static bool is_mac(const char *s)
+{
+	return s && strspn(s, "0123456789abcdefABCDEF:") == strlen(s);
+}
+
+static int take_facts(struct registration *r, struct err *err)
+{
+	r->facts.outpost_arn = r->told[FACT_OUTPOST];
+	r->facts.vpc_id = r->told[FACT_VPC];
+	r->facts.subnet_id = r->told[FACT_SUBNET];
+	return send_registration(r, err);
+}
+
+/* Where the instance is matters to tasks that get an interface of their own there. */
+static int ask(struct registration *r, struct err *err)
+{
+	const struct ctl *c = r->ctl;
+	char path[FACT_BYTES_MAX + 128];
+
+	if (r->question == _FACT_MAX || (r->question > FACT_OUTPOST && !c->config->task_eni) ||
+	    (r->question > FACT_MAC && !is_mac(r->told[FACT_MAC])))
+		return take_facts(r, err);
+	(void) snprintf(path, sizeof(path), "%s%s%s", questions[r->question].before,
+			r->question > FACT_MAC ? r->told[FACT_MAC] : "",
+			questions[r->question].after);
+	return imds_get_once(c->imds, path, on_answer, r, &r->imds_request, err);
 }
 
 static void on_identity(void *userdata, const struct imds_identity *id, const struct err *imds_err)
@@ -322,8 +373,7 @@ static void on_identity(void *userdata, const struct imds_identity *id, const st
 		   strdup_to(&r->identity.signature, id->signature) < 0) {
 		k = err.code ? -err.code : err_set(&err, ENOMEM, "instance identity");
 	} else {
-		k = imds_get_once(c->imds, "latest/meta-data/outpost-arn", on_outpost, r,
-				  &r->imds_request, &err);
+		k = ask(r, &err);
 	}
 	if (k < 0)
 		fail(r, &err);

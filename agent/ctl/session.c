@@ -15,7 +15,14 @@
 #include "common/macro.h"
 #include "common/strv.h"
 
-enum { MINUTE_MS = 60 * 1000, AGE_MINUTES = 30, AGE_JITTER_MINUTES = 5, DOUBT_AFTER = 8 };
+enum {
+	MINUTE_MS = 60 * 1000,
+	AGE_MINUTES = 30,
+	AGE_JITTER_MINUTES = 5,
+	DOUBT_AFTER = 8,
+	DUE_MINUTES =
+		10, /* over three times what discovery, keys and handshake may take, with all retries */
+};
 
 struct session {
 	struct session_params p;
@@ -33,7 +40,7 @@ struct session {
 	char *failure;            /* owned; why we end it ourselves */
 	sd_event_source *fail_source;
 	int64_t opened_ms; /* monotonic; 0: not open */
-	int64_t step_ms;   /* monotonic; of the last attempt, message or end */
+	int64_t due_ms;    /* monotonic; see session_due_ms() */
 	int brief;
 	int misses;  /* attempts in a row that did not open */
 	bool warned; /* of the present outage */
@@ -97,6 +104,12 @@ static int64_t minutes(const struct session *s, int64_t n)
 static int64_t about(const struct session *s, int64_t n, int64_t jitter)
 {
 	return minutes(s, n) + (s->p.random ? s->p.random : random_below)(minutes(s, jitter));
+}
+
+/* A step was made; the next one begins in @in_ms at the latest. */
+static void expect(struct session *s, int64_t in_ms)
+{
+	s->due_ms = clock_mono_ms() + in_ms + minutes(s, DUE_MINUTES);
 }
 
 static void arm(struct session *s, sd_event_source **source, int64_t in_ms,
@@ -182,7 +195,6 @@ static void ended(struct session *s, int code, const char *text, const struct er
 	};
 	int64_t delay;
 
-	s->step_ms = clock_mono_ms();
 	if (was_open && e.open_ms < SESSION_BRIEF_MS)
 		s->brief++;
 	else if (was_open)
@@ -199,6 +211,7 @@ static void ended(struct session *s, int code, const char *text, const struct er
 		s->p.ops->on_closed(s->p.userdata);
 	if (session_end_is_inactive(&e) && s->p.ops->on_inactive)
 		s->p.ops->on_inactive(s->p.userdata);
+	expect(s, delay);
 	arm(s, &s->again, delay, on_again);
 }
 
@@ -243,6 +256,7 @@ static void on_open(void *userdata)
 	struct session *s = userdata;
 
 	s->opened_ms = clock_mono_ms();
+	expect(s, 0);
 	s->warned = false;
 	arm(s, &s->silence, about(s, 1, 1), on_silence);
 	arm(s, &s->age, about(s, AGE_MINUTES, AGE_JITTER_MINUTES), on_age);
@@ -255,9 +269,10 @@ static void on_message(void *userdata, const char *data, size_t len, bool binary
 {
 	struct session *s = userdata;
 
-	s->step_ms = clock_mono_ms();
-	if (s->p.ops->on_message(s->p.userdata, data, len, binary))
-		arm(s, &s->silence, about(s, 1, 1), on_silence);
+	if (!s->p.ops->on_message(s->p.userdata, data, len, binary))
+		return;
+	expect(s, 0);
+	arm(s, &s->silence, about(s, 1, 1), on_silence);
 }
 
 static void on_close(void *userdata, int code, const char *text, const struct err *err)
@@ -328,7 +343,7 @@ static void attempt(struct session *s)
 {
 	_cleanup_(err_done) struct err err = {};
 
-	s->step_ms = clock_mono_ms();
+	expect(s, 0);
 	if (ctl_discover(s->p.ctl, on_discovered, s, &s->discovery, &err) < 0)
 		ended(s, 0, "", &err);
 }
@@ -370,13 +385,13 @@ struct session *session_free(struct session *s)
 
 int session_start(struct session *s, struct err *err)
 {
-	s->step_ms = clock_mono_ms();
+	expect(s, 0);
 	return ctl_discover(s->p.ctl, on_discovered, s, &s->discovery, err);
 }
 
-int64_t session_step_ms(const struct session *s)
+int64_t session_due_ms(const struct session *s)
 {
-	return s->step_ms;
+	return s->due_ms;
 }
 
 bool session_connected(const struct session *s)

@@ -81,9 +81,11 @@ DEFINE_CLEANUP(struct session *, session_free)
 
 int session_start(struct session *s, struct err *err);
 bool session_connected(const struct session *s);
-/* Monotonic time of its last attempt, message or end: no two are further apart than the delay of an
- * inactive instance, unless something is stuck. */
-int64_t session_step_ms(const struct session *s);
+/*
+ * Monotonic time by which it attempts, hears or ends something, whatever the control plane and the network
+ * do, since all of it has timeouts: later, it is stuck by a fault of ours.
+ */
+int64_t session_due_ms(const struct session *s);
 int session_send(struct session *s, const char *data, size_t len, struct err *err);
 
 /*

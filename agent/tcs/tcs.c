@@ -11,6 +11,7 @@
 #include "agent/ctl/session.h"
 #include "agent/tcs/private.h"
 #include "agent/tcs/rounds.h"
+#include "aws/http.h"
 #include "aws/sigv4.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -84,7 +85,8 @@ static int send_text(struct tcs *t, const char *json, const struct aws_keys *key
 
 	if (!session_connected(t->session))
 		return err_set(err, ENOTCONN, "not connected");
-	frame = tcs_sign_frame(session_url(t->session), region, keys, json, clock_real_ms(), err);
+	frame = tcs_sign_frame(session_url(t->session), region, keys, json, http_now_ms(t->p.http),
+			       err);
 	if (!frame)
 		return err && err->code ? -err->code : err_set(err, ENOMEM, "sign frame");
 	return session_send(t->session, frame, strlen(frame), err);
@@ -366,6 +368,11 @@ int tcs_start(struct tcs *t, struct err *err)
 bool tcs_connected(const struct tcs *t)
 {
 	return session_connected(t->session);
+}
+
+int64_t tcs_due_ms(const struct tcs *t)
+{
+	return session_due_ms(t->session);
 }
 
 void tcs_report_runtime(struct tcs *t, bool ok)

@@ -49,6 +49,7 @@ DEFINE_CLEANUP(struct tcs *, tcs_free)
 
 int tcs_start(struct tcs *t, struct err *err);
 bool tcs_connected(const struct tcs *t);
+int64_t tcs_due_ms(const struct tcs *t); /* session_due_ms() */
 
 /* The outcome of the runtime check that an ACS heartbeat caused; goes out with the next status. */
 void tcs_report_runtime(struct tcs *t, bool ok);
