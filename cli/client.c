@@ -46,7 +46,8 @@ int client_parse(const char *text, size_t len, int *ret_status, size_t *ret_body
 	return 0;
 }
 
-static int ask(const char *socket_path, const char *method, const char *path, struct err *err)
+static int ask(const char *socket_path, const char *method, const char *path, const char *body,
+	       struct err *err)
 {
 	_cleanup_(closep) int fd = client_connect(socket_path, err);
 	_cleanup_(freep) char *request = NULL;
@@ -54,8 +55,8 @@ static int ask(const char *socket_path, const char *method, const char *path, st
 
 	if (fd < 0)
 		return fd;
-	if (asprintf(&request, "%s %s HTTP/1.0\r\nHost: agent\r\nContent-Length: 0\r\n\r\n", method,
-		     path) < 0)
+	if (asprintf(&request, "%s %s HTTP/1.0\r\nHost: agent\r\nContent-Length: %zu\r\n\r\n%s",
+		     method, path, strlen(body), body) < 0)
 		return err_set(err, ENOMEM, "allocate request");
 	r = fs_write_all(fd, request, strlen(request));
 	return r < 0 ? err_set_errno(err, -r, "ask the agent") : TAKE_FD(fd);
@@ -92,7 +93,15 @@ static int refuse(const char *body, size_t len, int status, struct err *err)
 int client_call(const char *socket_path, const char *method, const char *path, json_t **ret,
 		struct err *err)
 {
-	_cleanup_(closep) int fd = ask(socket_path, method, path, err);
+	return client_send(socket_path, method, path, NULL, ret, err);
+}
+
+int client_send(const char *socket_path, const char *method, const char *path,
+		const json_t *message, json_t **ret, struct err *err)
+{
+	_cleanup_(freep) char *text = message ? json_to_text(message) : strdup("");
+	_cleanup_(closep) int fd = text ? ask(socket_path, method, path, text, err)
+					: err_set(err, ENOMEM, "allocate request");
 	_cleanup_(buf_done) struct buf b = { .max_bytes = CLIENT_ANSWER_MAX };
 	int r, status;
 	size_t body;
@@ -113,7 +122,7 @@ int client_call(const char *socket_path, const char *method, const char *path, j
 
 int client_stream(const char *socket_path, const char *path, FILE *out, struct err *err)
 {
-	_cleanup_(closep) int fd = ask(socket_path, "GET", path, err);
+	_cleanup_(closep) int fd = ask(socket_path, "GET", path, "", err);
 	_cleanup_(buf_done) struct buf b = { .max_bytes = 1024 * 1024 };
 	int r, status = 0;
 	size_t body;

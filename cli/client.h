@@ -25,6 +25,10 @@ int client_connect(const char *path, struct err *err);
 int client_call(const char *socket, const char *method, const char *path, json_t **ret,
 		struct err *err);
 
+/* The same with a document to send; @body is borrowed, NULL: none. */
+int client_send(const char *socket, const char *method, const char *path, const json_t *body,
+		json_t **ret, struct err *err);
+
 /* The same for an answer that is no JSON document: copies the body to @out as it comes. */
 int client_stream(const char *socket, const char *path, FILE *out, struct err *err);
 

@@ -34,7 +34,10 @@ struct command {
 int cmd_status(const struct invocation *i);
 int cmd_drain(const struct invocation *i);
 int cmd_ps(const struct invocation *i);
+int cmd_top(const struct invocation *i);
 int cmd_stats(const struct invocation *i);
+int cmd_run(const struct invocation *i);
+int cmd_rm(const struct invocation *i);
 int cmd_exec(const struct invocation *i);
 int cmd_logs(const struct invocation *i);
 int cmd_inspect(const struct invocation *i);
@@ -69,6 +72,12 @@ int pick_container(const json_t *task, const char *name, const json_t **ret);
 
 void print_json(const json_t *o);
 
+struct ps_wish {
+	bool all, whole_ids;
+	const char *filters[8]; /* "key=value" */
+	size_t n_filters;
+};
+
 /* The tables; @now_ms is the wall clock. */
-void print_ps(const json_t *answer, bool all, long long now_ms, FILE *f);
+void print_ps(const json_t *answer, const struct ps_wish *w, long long now_ms, FILE *f);
 void print_stats(const json_t *answer, FILE *f);

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/host-check.h"
 #include "cli/table.h"
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/json.h"
 
@@ -63,7 +64,8 @@ static void add_agent(const struct invocation *i, json_t *list, char **ret_data_
 
 	(void) json_array_append_new(
 		list,
-		json_pack("{s:s, s:b, s:s, s:s}", "check", "control plane", "ok", ok, "found",
+		json_pack("{s:s, s:s, s:b, s:s, s:s}", "check", "control plane", "level",
+			  ok ? "ok" : "bad", "ok", ok, "found",
 			  k == 0 ? json_get_string(status, "status", "") : err_text(&err), "advice",
 			  ok       ? ""
 			  : k == 0 ? "see ecs.config(5) for region, cluster, credentials and "
@@ -72,6 +74,46 @@ static void add_agent(const struct invocation *i, json_t *list, char **ret_data_
 	err_done(&err);
 	if (client_call(i->socket, "GET", "/v1/version", &version, &err) == 0)
 		*ret_data_dir = strdup(json_get_string(version, "dataDir", "/var/lib/ecs/data"));
+}
+
+/* Where no agent runs its program looks, with the settings of its files and of this environment. */
+static json_t *services_by_program(struct err *err)
+{
+	_cleanup_(buf_done) struct buf b = { .max_bytes = 1024 * 1024 };
+	FILE *f = popen("exec ecs-agent --check-services --json", "re");
+	json_t *list = NULL;
+	char chunk[4096];
+	size_t n;
+
+	while (f && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		if (!buf_append(&b, chunk, n))
+			break;
+	if (!f || pclose(f) < 0)
+		(void) err_set_errno(err, errno, "run ecs-agent --check-services");
+	else if (b.len == 0)
+		(void) err_set(err, ENOENT, "ecs-agent --check-services gives no answer");
+	else if (json_parse(b.data, b.len, &list, err) < 0)
+		(void) err_wrap(err, "ecs-agent --check-services");
+	return list;
+}
+
+/* Endpoints, credentials, proxies, clock: the agent asks them. */
+static void add_services(const struct invocation *i, json_t *list)
+{
+	_cleanup_(json_decrefp) json_t *answer = NULL, *alone = NULL;
+	_cleanup_(err_done) struct err err = {};
+	int k = client_call(i->socket, "GET", "/v1/doctor/services", &answer, &err);
+
+	if (k == -ENOENT || k == -ECONNREFUSED) {
+		err_done(&err);
+		alone = services_by_program(&err);
+	}
+	if (json_array_extend(list, alone ? alone : json_object_get(answer, "checks")) == 0)
+		return;
+	(void) json_array_append_new(
+		list, json_pack("{s:s, s:s, s:b, s:s, s:s}", "check", "services", "level", "bad",
+				"ok", 0, "found", err_text(&err), "advice",
+				"see journalctl -u ecs, and whether ecs-agent is on $PATH"));
 }
 
 static void print_checks(const json_t *list, FILE *f)
@@ -84,7 +126,9 @@ static void print_checks(const json_t *list, FILE *f)
 	table_init(&t, headings);
 	json_array_foreach(list, n, o) {
 		table_put(&t, json_get_string(o, "check", ""));
-		table_put(&t, json_is_true(json_object_get(o, "ok")) ? "good" : "BAD");
+		table_put(&t, !json_is_true(json_object_get(o, "ok"))                ? "BAD"
+			      : strcmp(json_get_string(o, "level", ""), "warn") == 0 ? "warn"
+										     : "good");
 		table_put(&t, json_get_string(o, "found", ""));
 		table_put(&t, json_get_string(o, "advice", ""));
 	}
@@ -102,6 +146,7 @@ static int check_this_host(const struct invocation *i)
 	size_t n;
 
 	add_agent(i, agent, &data_dir);
+	add_services(i, agent);
 	list = host_check(
 		&(struct host_paths){ .root = "",
 				      .data_dir = data_dir ? data_dir : "/var/lib/ecs/data",

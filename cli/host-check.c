@@ -8,12 +8,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "cli/host-firewall.h"
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "common/macro.h"
@@ -39,8 +41,20 @@ static void add(const struct checks *c, const char *check, bool ok, const char *
 	va_end(ap);
 	found[strcspn(found, "\n")] = '\0';
 	(void) json_array_append_new(c->list,
-				     json_pack("{s:s, s:b, s:s, s:s}", "check", check, "ok", ok,
-					       "found", found, "advice", ok ? "" : advice));
+				     json_pack("{s:s, s:s, s:b, s:s, s:s}", "check", check, "level",
+					       ok ? "ok" : "bad", "ok", ok, "found", found,
+					       "advice", ok ? "" : advice));
+}
+
+/* What was added last is no reason to do without this host. */
+static void only_warn(const struct checks *c)
+{
+	json_t *last = json_array_get(c->list, json_array_size(c->list) - 1);
+
+	if (json_is_true(json_object_get(last, "ok")))
+		return;
+	(void) json_object_set_new(last, "level", json_string("warn"));
+	(void) json_object_set_new(last, "ok", json_true());
 }
 
 /* NULL when there is no such file. */
@@ -128,11 +142,22 @@ static void check_runc(const struct checks *c)
 
 /* ---- what the kernel offers ---- */
 
+/* Most kernels have it as a module that comes with its first use: asking for it is one. */
+static void ask_for_overlay(const struct checks *c)
+{
+	_cleanup_(closep) int fd = *c->paths->root ? -1 : fsopen("overlay", FSOPEN_CLOEXEC);
+
+	(void) fd;
+}
+
 static void check_overlay(const struct checks *c)
 {
-	_cleanup_(freep) char *text = slurp(c, "/proc/filesystems");
-	bool ok = text && has_word(text, "overlay");
+	_cleanup_(freep) char *text = NULL;
+	bool ok;
 
+	ask_for_overlay(c);
+	text = slurp(c, "/proc/filesystems");
+	ok = text && has_word(text, "overlay");
 	add(c, "overlayfs", ok, "modprobe overlay, and add it to /etc/modules-load.d",
 	    ok ? "there" : "not in /proc/filesystems");
 }
@@ -219,6 +244,40 @@ static void check_nftables(const struct checks *c)
 	    ok ? "there" : "no answer");
 }
 
+/* What the agent cannot see: rules of the other iptables. */
+static bool has_legacy_filter(const struct checks *c)
+{
+	_cleanup_(freep) char *v4 = slurp(c, "/proc/self/net/ip_tables_names");
+	_cleanup_(freep) char *v6 = slurp(c, "/proc/self/net/ip6_tables_names");
+
+	return (v4 && has_word(v4, "filter")) || (v6 && has_word(v6, "filter"));
+}
+
+static void check_firewall(const struct checks *c)
+{
+	struct host_firewall f;
+
+	host_firewall_read(&f);
+	if (has_legacy_filter(c))
+		add(c, "firewall", false,
+		    "change to iptables-nft, or accept there what enters and leaves the bridge",
+		    "iptables-legacy filters, which the agent does not see");
+	else if (!f.read)
+		add(c, "firewall", false, "see nftables", "no answer");
+	else if (!*f.closed)
+		add(c, "firewall", true, "", "no chain drops what is forwarded by its policy");
+	else if (f.has_rules)
+		add(c, "firewall", true, "", "%s drops; it lets tasks pass", f.closed);
+	else if (!f.agent_was)
+		add(c, "firewall", true, "", "%s drops; the agent will have it let tasks pass",
+		    f.closed);
+	else
+		add(c, "firewall", false,
+		    "start the agent with ECS_FIREWALL_ACCEPT=true, or accept there what enters and "
+		    "leaves the bridge",
+		    "%s drops what tasks in bridge mode send and get", f.closed);
+}
+
 /* ---- what runs short ---- */
 
 static void check_disk(const struct checks *c)
@@ -239,7 +298,7 @@ static void check_disk(const struct checks *c)
 	    percent, c->paths->data_dir, inodes);
 }
 
-/* Requests are signed with the time; the service refuses what is five minutes off. */
+/* Requests are signed with the time. How far it is off, the check of the services tells. */
 static void check_time(const struct checks *c)
 {
 	struct timex t = {};
@@ -248,13 +307,14 @@ static void check_time(const struct checks *c)
 
 	add(c, "time", ok, "start chronyd or systemd-timesyncd: signatures depend on the clock",
 	    ok ? "synchronised" : "nothing synchronises the clock");
+	only_warn(c);
 }
 
 json_t *host_check(const struct host_paths *p)
 {
 	static void (*const all[])(const struct checks *) = {
 		check_kernel,   check_namespaces, check_cgroups, check_seccomp, check_overlay,
-		check_nftables, check_runc,       check_disk,    check_time,
+		check_nftables, check_firewall,   check_runc,    check_disk,    check_time,
 	};
 	struct checks c = { .paths = p, .list = json_array() };
 

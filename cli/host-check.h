@@ -14,7 +14,10 @@ struct host_paths {
 	const char *runc;     /* program */
 };
 
-/* [{"check", "ok", "found", "advice"}], a new reference; NULL when out of memory. */
+/*
+ * [{"check", "level", "ok", "found", "advice"}], a new reference; NULL when out of memory. "level" is "ok", "warn" or
+ * "bad"; "ok" is false for the last alone.
+ */
 json_t *host_check(const struct host_paths *p);
 
 /* Whether @text, what `runc --version` prints, names a version that is new enough. */

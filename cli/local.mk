@@ -5,15 +5,21 @@ libcli_a_SOURCES = \
 	cli/commands.h \
 	cli/doctor.c \
 	cli/exec.c \
+	cli/follow.c cli/follow.h \
 	cli/host-check.c cli/host-check.h \
+	cli/host-firewall.c cli/host-firewall.h \
 	cli/image.c \
-	cli/logs.c cli/logs.h \
+	cli/log-reader.c cli/log-reader.h \
+	cli/logs.c \
 	cli/ps.c \
-	cli/stats.c \
+	cli/run.c \
+	cli/stats.c cli/stats.h \
 	cli/status.c \
 	cli/table.c cli/table.h \
 	cli/tasks.c \
-	cli/usage.c
+	cli/top.c \
+	cli/usage.c \
+	cli/when.c cli/when.h
 CLI_LIBS = libcli.a $(COMMON_LIBS)
 
 bin_PROGRAMS += ecsctl

@@ -1,174 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent says where the log is; who may ask may read the file as well, so following one costs
- * the agent nothing. Files are json-file: a JSON object per line, FILE.1 is the one before FILE.
+ * the agent nothing.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/logs.h"
+#include "cli/log-reader.h"
+#include "cli/when.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
-#include "common/fs.h"
+#include "common/clock.h"
 #include "common/json.h"
 
-enum { FILES_MAX = 1000, LINE_MAX_BYTES = 4 * 1024 * 1024, POLL_MS = 200, ASK_EVERY = 5 };
-
-int log_print_line(const char *line, size_t len, bool timestamps, FILE *out, FILE *errs)
-{
-	_cleanup_(json_decrefp) json_t *o = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
-	const json_t *text = json_object_get(o, "log");
-	FILE *f = strcmp(json_get_string(o, "stream", "stdout"), "stderr") == 0 ? errs : out;
-
-	if (!json_is_string(text))
-		return -EBADMSG;
-	if (timestamps)
-		fprintf(f, "%s ", json_get_string(o, "time", "-"));
-	if (fwrite(json_string_value(text), 1, json_string_length(text), f) !=
-	    json_string_length(text))
-		return -EIO;
-	return 0;
-}
-
-struct reader {
-	const char *path;
-	bool timestamps;
-	int fd;          /* owned; -EBADF: none yet */
-	struct buf rest; /* an unfinished line */
-};
-
-static int print_lines(struct reader *r)
-{
-	char *end;
-
-	while ((end = r->rest.data ? memchr(r->rest.data, '\n', r->rest.len) : NULL)) {
-		size_t n = (size_t) (end - r->rest.data);
-
-		if (n > 0 && log_print_line(r->rest.data, n, r->timestamps, stdout, stderr) == -EIO)
-			return -EIO;
-		buf_consume(&r->rest, n + 1);
-	}
-	if (r->rest.len > LINE_MAX_BYTES)
-		buf_reset(&r->rest);
-	return 0;
-}
-
-/* Prints what is new. Returns 1 when there was something, 0 when not, or a negative errno. */
-static int drain(struct reader *r)
-{
-	char chunk[65536];
-	bool any = false;
-	ssize_t n;
-
-	while (r->fd >= 0 && (n = read(r->fd, chunk, sizeof(chunk))) > 0) {
-		any = true;
-		if (!buf_append(&r->rest, chunk, (size_t) n))
-			return -ENOMEM;
-		if (print_lines(r) < 0)
-			return -EIO;
-	}
-	return any;
-}
-
-static int open_rotated(const char *path, int n)
-{
-	char name[4096];
-
-	(void) snprintf(name, sizeof(name), n ? "%s.%d" : "%s", path, n);
-	return open(name, O_RDONLY | O_CLOEXEC);
-}
-
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
-
-/*
- * A rotation renames the oldest file first, so names only ever rise, and while one is under way a
- * single name is missing: two in a row are the end. Sets *@ret_fd to the file, or to -EBADF for a gap.
- */
-static bool open_unless_past_end(const char *path, int n, int *ret_fd)
-{
-	char next[4096];
-
-	*ret_fd = open_rotated(path, n);
-	if (*ret_fd >= 0)
-		return true;
-	*ret_fd = -EBADF;
-	(void) snprintf(next, sizeof(next), "%s.%d", path, n + 1);
-	return access(next, F_OK) == 0;
-}
-
-/* Which file we read by now: 0 the current one, n the n-th before it, FILES_MAX none that is left. */
-static int our_place(const struct reader *r)
-{
-	struct stat ours, it;
-
-	if (r->fd < 0 || fstat(r->fd, &ours) < 0)
-		return FILES_MAX;
-	for (int n = 0; n < FILES_MAX; n++) {
-		_cleanup_(closep) int fd = -EBADF;
-
-		if (!open_unless_past_end(r->path, n, &fd))
-			break;
-		if (fd >= 0 && fstat(fd, &it) == 0 && same_file(&it, &ours))
-			return n;
-	}
-	return FILES_MAX;
-}
-
-static int open_oldest(const char *path)
-{
-	int oldest = -EBADF, fd;
-
-	for (int n = 0; n < FILES_MAX && open_unless_past_end(path, n, &fd); n++) {
-		if (fd < 0)
-			continue;
-		oldest = safe_close(oldest);
-		oldest = fd;
-	}
-	return oldest;
-}
-
-/*
- * Opens the file that came right after ours. When ours still has its name once the other is open,
- * no rotation came between and the other is its successor; else somebody has to look again.
- */
-static int open_successor(const struct reader *r, int place)
-{
-	int fd = place < FILES_MAX ? open_rotated(r->path, place - 1) : open_oldest(r->path);
-
-	if (fd >= 0 && place < FILES_MAX && our_place(r) != place)
-		fd = safe_close(fd);
-	return fd;
-}
-
-/* Reads on into the files that came after ours. Returns as drain(). */
-static int go_on(struct reader *r)
-{
-	int place, any = 0, k = 0;
-
-	while (k >= 0 && (place = our_place(r)) != 0) {
-		int fd;
-
-		k = drain(r); /* what was written before it was renamed */
-		any |= k > 0;
-		fd = k >= 0 ? open_successor(r, place) : -EBADF;
-		if (fd < 0)
-			break; /* in the middle of a rotation: the next look finds it */
-		r->fd = safe_close(r->fd);
-		r->fd = fd;
-		k = drain(r);
-		any |= k > 0;
-	}
-	return k < 0 ? k : any;
-}
+enum { POLL_MS = 200, ASK_EVERY = 5 };
 
 /* While the agent is away, containers go on: so it counts as running until somebody says other. */
 static bool task_runs(const struct invocation *i, const char *task, const char *container)
@@ -198,89 +46,20 @@ static void nap(void)
 }
 
 /* Until the container has ended and all it said is printed. */
-static int follow(const struct invocation *i, struct reader *r, const char *task,
+static int follow(const struct invocation *i, struct log_reader *r, const char *task,
 		  const char *container)
 {
 	bool runs = true;
 	int k = 0;
 
 	for (unsigned round = 1; k >= 0; round++) {
-		k = go_on(r);
-		if (k >= 0)
-			k = drain(r) | k;
+		k = log_reader_more(r);
 		(void) fflush(stdout);
-		if (k == 0 && !runs)
+		if (k == 0 && (!runs || (r->wish.until_ms && clock_real_ms() > r->wish.until_ms)))
 			return 0;
 		if (round % ASK_EVERY == 0)
 			runs = task_runs(i, task, container);
 		nap();
-	}
-	return k;
-}
-
-/* ---- what is there already ---- */
-
-/* Where the last @tail lines of the file start; *tail goes down by the lines found. */
-static off_t tail_offset(int fd, long *tail)
-{
-	off_t end = lseek(fd, 0, SEEK_END), at = end;
-	char chunk[65536];
-
-	while (at > 0) {
-		size_t n = (size_t) MIN(at, (off_t) sizeof(chunk));
-
-		if (pread(fd, chunk, n, at - (off_t) n) != (ssize_t) n)
-			return at;
-		for (size_t j = n; j-- > 0;) {
-			off_t pos = at - (off_t) n + (off_t) j;
-
-			if (chunk[j] != '\n' || pos == end - 1)
-				continue;
-			if (--*tail == 0)
-				return pos + 1;
-		}
-		at -= (off_t) n;
-	}
-	if (end > 0)
-		--*tail;
-	return 0;
-}
-
-/* Opens all files there are, newest first: a rotation on the way shows a file again, never skips one. */
-static int open_all(const char *path, int fds[FILES_MAX])
-{
-	ino_t seen[FILES_MAX];
-	struct stat st;
-	int count = 0, fd;
-
-	for (int n = 0; count < FILES_MAX && open_unless_past_end(path, n, &fd); n++) {
-		bool known = fd < 0 || fstat(fd, &st) < 0;
-
-		for (int i = 0; i < count && !known; i++)
-			known = seen[i] == st.st_ino;
-		if (known) {
-			fd = safe_close(fd);
-			continue;
-		}
-		seen[count] = st.st_ino;
-		fds[count++] = fd;
-	}
-	return count;
-}
-
-/* Oldest file first; @tail < 0: everything. */
-static int print_past(struct reader *r, long tail)
-{
-	int fds[FILES_MAX], n = open_all(r->path, fds), k = 0;
-
-	for (int i = 0; i < n && tail >= 0; i++)
-		(void) lseek(fds[i], tail > 0 ? tail_offset(fds[i], &tail) : 0,
-			     tail > 0 ? SEEK_SET : SEEK_END);
-	while (n-- > 0) {
-		r->fd = safe_close(r->fd);
-		r->fd = fds[n];
-		if (k >= 0)
-			k = drain(r);
 	}
 	return k;
 }
@@ -308,10 +87,17 @@ int pick_container(const json_t *task, const char *name, const json_t **ret)
 	return -ENOENT;
 }
 
-static int show(const struct invocation *i, const json_t *task, const char *name, long tail,
-		bool wants_more, bool timestamps)
+struct log_words {
+	const char *target;
+	struct log_wish wish;
+	bool follow;
+	long tail; /* -1: all */
+};
+
+static int show(const struct invocation *i, const json_t *task, const char *name,
+		const struct log_words *w)
 {
-	struct reader r = { .timestamps = timestamps, .fd = -EBADF };
+	struct log_reader r = { .wish = w->wish, .fd = -EBADF };
 	const json_t *c;
 	int k;
 
@@ -323,40 +109,63 @@ static int show(const struct invocation *i, const json_t *task, const char *name
 			json_get_string(c, "name", ""), json_get_string(c, "logDriver", "none"));
 		return CTL_FAILED;
 	}
-	k = print_past(&r, tail);
-	if (k >= 0 && wants_more)
+	k = log_reader_past(&r, w->tail);
+	if (k >= 0 && w->follow)
 		k = follow(i, &r, json_get_string(task, "arn", ""), json_get_string(c, "name", ""));
-	r.fd = safe_close(r.fd);
-	buf_done(&r.rest);
+	log_reader_done(&r);
 	return k < 0 || fflush(stdout) != 0 ? CTL_FAILED : CTL_OK;
+}
+
+/* Returns 1 when the word at *n is one that has no value, 0 when it is none. */
+static int take_flag(const struct invocation *i, int *n, struct log_words *w)
+{
+	bool follow = take_option(i, n, "-f", NULL) || take_option(i, n, "--follow", NULL);
+	bool times = take_option(i, n, "-t", NULL) || take_option(i, n, "--timestamps", NULL);
+
+	w->follow |= follow;
+	w->wish.timestamps |= times;
+	return follow || times;
+}
+
+static int parse_words(const struct invocation *i, struct log_words *w)
+{
+	int64_t now = clock_real_ms();
+	const char *value = NULL;
+	char *end;
+
+	for (int n = 0; n < i->argc; n++) {
+		if (take_flag(i, &n, w))
+			continue;
+		if (take_option(i, &n, "--tail", &value) || take_option(i, &n, "-n", &value)) {
+			w->tail = value ? strtol(value, &end, 10) : -1;
+			if (value && strcmp(value, "all") == 0)
+				w->tail = -1;
+			else if (!value || *end || end == value || w->tail < 0)
+				return usage_error(i, "--tail wants a number of lines");
+		} else if (take_option(i, &n, "--since", &value)) {
+			if (when_parse(value, now, &w->wish.since_ms) < 0)
+				return usage_error(i, "--since wants a time or a duration: 10m");
+		} else if (take_option(i, &n, "--until", &value)) {
+			if (when_parse(value, now, &w->wish.until_ms) < 0)
+				return usage_error(i, "--until wants a time or a duration: 10m");
+		} else if (!w->target && *i->argv[n] != '-')
+			w->target = i->argv[n];
+		else
+			return usage_error(i, i->argv[n]);
+	}
+	return CTL_OK;
 }
 
 int cmd_logs(const struct invocation *i)
 {
 	_cleanup_(freep) char *task = NULL, *container = NULL;
 	_cleanup_(json_decrefp) json_t *o = NULL;
-	const char *target = NULL, *value;
-	bool wants_more = false, timestamps = false;
-	long tail = -1;
-	char *end;
-	int r;
+	struct log_words w = { .tail = -1 };
+	int code = parse_words(i, &w);
 
-	for (int n = 0; n < i->argc; n++) {
-		if (take_option(i, &n, "-f", NULL) || take_option(i, &n, "--follow", NULL))
-			wants_more = true;
-		else if (take_option(i, &n, "--timestamps", NULL) || take_option(i, &n, "-t", NULL))
-			timestamps = true;
-		else if (take_option(i, &n, "--tail", &value)) {
-			tail = value ? strtol(value, &end, 10) : -1;
-			if (!value || *end || end == value || tail < 0)
-				return usage_error(i, "--tail wants a number of lines");
-		} else if (!target && *i->argv[n] != '-')
-			target = i->argv[n];
-		else
-			return usage_error(i, i->argv[n]);
-	}
-	if (!target || split_target(target, &task, &container) < 0)
-		return usage_error(i, "which container? TASK/CONTAINER is missing");
-	r = fetch_task(i, task, &o);
-	return r == CTL_OK ? show(i, o, container, tail, wants_more, timestamps) : r;
+	if (code == CTL_OK && (!w.target || split_target(w.target, &task, &container) < 0))
+		code = usage_error(i, "which container? TASK/CONTAINER is missing");
+	if (code == CTL_OK)
+		code = fetch_task(i, task, &o);
+	return code == CTL_OK ? show(i, o, container, &w) : code;
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inspect, stop, events, version: a question and its answer. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/when.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/strv.h"
 
@@ -114,19 +117,42 @@ int cmd_stop(const struct invocation *i)
 	return CTL_OK;
 }
 
+int cmd_rm(const struct invocation *i)
+{
+	if (i->argc == 0)
+		return usage_error(i, "which task?");
+	for (int n = 0; n < i->argc; n++) {
+		_cleanup_(json_decrefp) json_t *o = NULL;
+		int code = *i->argv[n] == '-' ? usage_error(i, i->argv[n])
+					      : call_task(i, "POST", i->argv[n], "/remove", &o);
+
+		if (code != CTL_OK)
+			return code;
+		puts(json_get_string(o, "arn", ""));
+	}
+	return CTL_OK;
+}
+
 int cmd_events(const struct invocation *i)
 {
 	_cleanup_(err_done) struct err err = {};
+	const char *value = NULL;
+	int64_t since_ms = 0;
 	bool follow = false;
+	char path[128];
 	int r;
 
 	for (int n = 0; n < i->argc; n++) {
 		if (take_option(i, &n, "-f", NULL) || take_option(i, &n, "--follow", NULL))
 			follow = true;
-		else
+		else if (!take_option(i, &n, "--since", &value))
 			return usage_error(i, i->argv[n]);
+		else if (when_parse(value, clock_real_ms(), &since_ms) < 0)
+			return usage_error(i, "--since wants a time or a duration: 10m");
 	}
-	r = client_stream(i->socket, follow ? "/v1/events?follow=1" : "/v1/events", stdout, &err);
+	(void) snprintf(path, sizeof(path), "/v1/events?follow=%d&since=%" PRId64, follow,
+			since_ms);
+	r = client_stream(i->socket, path, stdout, &err);
 	return r ? report_error(r, &err) : CTL_OK;
 }
 
