@@ -7,12 +7,13 @@ set -euo pipefail
 
 usage() {
 	cat <<'TEXT'
-usage: packaging/install-deps.sh [--build] [--run] [--test] [--package] [--dry-run]
+usage: packaging/install-deps.sh [--build] [--run] [--test] [--package] [--bench] [--dry-run]
 
   --build    compilers, autotools and libraries
   --run      what the installed agent and the quickstart call: runc, a registry, the AWS CLI
   --test     what tests/run.sh needs beside those
   --package  what make deb and make rpm call, and what looks at their results
+  --bench    the peers that tests/bench/net compares with
   --dry-run  print what would be installed and stop
 
 Without a group, the first three are installed. Needs root unless nothing is missing.
@@ -25,23 +26,26 @@ apt_build="autoconf automake make gcc pkg-config libcgroup-dev libcurl4-openssl-
 	libsystemd-dev libwslay-dev libzstd-dev zlib1g-dev"
 apt_run="runc awscli busybox-static ca-certificates curl docker-registry iproute2 jq mmdebstrap nftables skopeo
 	umoci"
-apt_test="bats buildah clang clang-format cloud-init libarchive-dev libclang-rt-14-dev libcmocka-dev apache2-utils iputils-ping mandoc
-	openssl procps python3 python3-boto3 python3-botocore python3-jsonschema shellcheck socat sqlite3 strace xz-utils"
+apt_test="bats buildah clang clang-format cloud-init debhelper dpkg-dev e2fsprogs gnupg libarchive-dev libclang-rt-14-dev
+	libcmocka-dev apache2-utils iptables iputils-ping mandoc openssl procps python3 python3-boto3 python3-botocore python3-jsonschema
+	qemu-system-x86 qemu-utils shellcheck socat sqlite3 strace xz-utils"
 apt_package="debhelper dpkg-dev lintian rpm rpmlint"
+apt_bench="containernetworking-plugins iperf3"
 
 dnf_build="autoconf automake make gcc glibc-static pkgconf-pkg-config libcgroup-devel
 	libcurl-devel jansson-devel libmicrohttpd-devel nftables-devel libnl3-devel libseccomp-devel sqlite-devel
 	openssl-devel systemd-devel wslay-devel libzstd-devel zlib-devel"
-[ ! -e /etc/fedora-release ] || dnf_build="$dnf_build isa-l-devel" # Amazon Linux has none; zlib does as well
+[ ! -e /etc/fedora-release ] || dnf_build="$dnf_build isa-l-devel" # elsewhere zlib does as well
 dnf_run="runc awscli2 busybox ca-certificates curl docker-distribution iproute jq nftables skopeo"
-dnf_test="bats clang clang-tools-extra cloud-init compiler-rt libarchive-devel libcmocka-devel httpd-tools iputils mandoc
+dnf_test="bats clang clang-tools-extra cloud-init compiler-rt libarchive-devel libcmocka-devel httpd-tools iptables-nft iputils mandoc
 	openssl procps-ng python3 python3-boto3 python3-botocore python3-jsonschema ShellCheck socat sqlite strace xz"
 dnf_package="rpm-build rpmlint"
+dnf_bench="containernetworking-plugins iperf3"
 
 groups=() dry_run=
 while [ $# -gt 0 ]; do
 	case $1 in
-	--build | --run | --test | --package) groups+=("${1#--}") ;;
+	--build | --run | --test | --package | --bench) groups+=("${1#--}") ;;
 	--dry-run) dry_run=1 ;;
 	-h | --help) usage && exit 0 ;;
 	*) usage >&2 && exit 2 ;;

@@ -16,7 +16,7 @@ EXTRA_DIST += packaging/ecs.config \
 	packaging/cloud-init/one-line.sh packaging/cloud-init/proxy.yaml packaging/cloud-init/spot.yaml
 EXTRA_DIST += packaging/make-deb.sh packaging/make-rpm.sh packaging/rpm/ecs-agent.spec packaging/rpm/rpmlint.toml \
 	packaging/deb/changelog packaging/deb/control packaging/deb/copyright packaging/deb/rules \
-	packaging/deb/source/format packaging/deb/ecs-agent.examples packaging/deb/ecs-agent.install \
+	packaging/deb/source/format packaging/deb/ecs-agent.docs packaging/deb/ecs-agent.examples packaging/deb/ecs-agent.install \
 	packaging/deb/ecs-agent.lintian-overrides packaging/deb/ecs-agent.manpages \
 	packaging/deb/ecs-agent.postinst packaging/deb/ecs-agent.postrm packaging/deb/ecs-agent.prerm \
 	packaging/deb/ecs-controlplane.install packaging/deb/ecs-controlplane.lintian-overrides packaging/deb/ecs-controlplane.manpages \
