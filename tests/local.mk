@@ -7,4 +7,5 @@ include tests/e2e/local.mk
 include tests/bench/local.mk
 include tests/host/local.mk
 include tests/packaging/local.mk
-EXTRA_DIST += tests/run.sh
+include tests/vm/local.mk
+EXTRA_DIST += tests/run.sh tests/aws-cli.py

@@ -15,6 +15,11 @@ Stages, all of them by default, in this order:
   asan     clang build with AddressSanitizer and UndefinedBehaviorSanitizer; the same tests
   dist     make distcheck: the tarball configures, builds, installs and cleans up
   e2e      the AWS CLI against ecs-controlplane against ecs-agent against containers
+  vm       the package in virtual machines: user data, upgrade, reboot, power failure; cgroup v1, metadata late
+  packages deb and rpm packages: examined, installed, removed; when named, also made twice and compared
+           (vm and packages run beside e2e when that is wanted, too)
+and, only when it is named:
+  vm-more  a virtual machine for each example of user data
 
   --no-install  do not call packaging/install-deps.sh first
   --build DIR   where to build (default: build/ in the source tree)
@@ -27,14 +32,16 @@ while [ $# -gt 0 ]; do
 	--no-install) install= ;;
 	--build) build=$(mkdir -p "$2" && cd "$2" && pwd) && shift ;;
 	-h | --help) usage && exit 0 ;;
-	check | asan | dist | e2e) stages+=("$1") ;;
+	check | asan | dist | e2e | vm | vm-more | packages) stages+=("$1") ;;
 	*) usage >&2 && exit 2 ;;
 	esac
 	shift
 done
-[ ${#stages[@]} -gt 0 ] || stages=(check asan dist e2e)
+packages_once=
+[ ${#stages[@]} -gt 0 ] || { stages=(check asan dist e2e vm packages) && packages_once=1; }
 
 passed=0 failed=0 skipped=0 trouble=()
+is_wanted() { [[ " ${stages[*]} " == *" $1 "* ]]; } # stage
 say() { printf '\n== %s (%s)\n' "$*" "$(date -u +%H:%M:%S)"; }
 
 # Adds up the single results that automake's TAP driver recorded, and names what is not a pass.
@@ -79,7 +86,7 @@ run_check() { # label dir configure-arguments...
 	step "$label: configure and build" configure_and_build "$dir" "$@" || return 0
 	echo "$label: make check"
 	find "$dir" -name '*.trs' -delete
-	(cd "$dir" && make -s -j"$((2 * $(nproc)))" check >"$build/$label-check.log" 2>&1) || true
+	(cd "$dir" && make -s -j"$((3 * $(nproc)))" check >"$build/$label-check.log" 2>&1) || true
 	if [ -z "$(find "$dir" -name '*.trs' -print -quit)" ]; then
 		tail -n 40 "$build/$label-check.log"
 		failed=$((failed + 1))
@@ -88,11 +95,12 @@ run_check() { # label dir configure-arguments...
 	count_trs "$dir" "$label"
 }
 
-# A network and mount namespace of their own: what a test leaves there goes with it.
+# A network and mount namespace of their own: what a test leaves there goes with it. One that hangs fails.
 run_bats() { # build-dir file
 	local out
 	out=$1/e2e/$(basename "$2" .bats).tap
-	ECS_BUILD_DIR=$1/gcc unshare --net --mount bats --formatter tap "$2" >"$out" 2>&1 || true
+	ECS_BUILD_DIR=$1/gcc timeout --kill-after=30 $((900 * ${LAB_SLOW:-1})) \
+		unshare --net --mount bats --formatter tap --timing "$2" >"$out" 2>&1 || echo "# ended with $?" >>"$out"
 	grep -E '^(not )?ok ' "$out" | sed "s|^\(not ok\|ok\) [0-9]*|\1 $(basename "$2")|" || true
 }
 export -f run_bats
@@ -105,7 +113,7 @@ run_e2e() {
 	rm -rf "$build/e2e" && mkdir "$build/e2e"
 	# The long ones first.
 	find "$top/tests/e2e" -name '*.bats' -printf '%s %p\n' | sort -rn | cut -d' ' -f2 |
-		xargs -P $(($(nproc) + 1)) -I{} bash -c 'run_bats "$@"' - "$build" {}
+		xargs -P $((2 * $(nproc))) -I{} bash -c 'run_bats "$@"' - "$build" {}
 	for out in "$build"/e2e/*.tap; do
 		good=$(grep -cE '^ok ' "$out" || true) bad=$(grep -cE '^not ok ' "$out" || true)
 		skips=$(grep -cE '^ok .*# skip' "$out" || true)
@@ -116,24 +124,91 @@ run_e2e() {
 	done
 }
 
+# Begins one test that prints TAP: start_tap LABEL COMMAND...
+declare -A tap_pids=()
+start_tap() {
+	local label=$1
+	shift
+	echo "$label: $*"
+	"$@" >"$build/$label.tap" 2>&1 &
+	tap_pids[$label]=$!
+}
+
+# The same to its end, and counts; what was begun already is waited for.
+run_tap() {
+	local label=$1 out=$build/$1.tap good bad skips planned
+	[ -n "${tap_pids[$label]:-}" ] || start_tap "$@"
+	wait "${tap_pids[$label]}" || true
+	grep -E '^not ok |# SKIP' "$out" || true
+	good=$(grep -cE '^ok ' "$out" || true) bad=$(grep -cE '^not ok ' "$out" || true)
+	skips=$(grep -cE '^1\.\.0 # SKIP' "$out" || true)
+	planned=$(sed -n 's/^1\.\.\([0-9]*\).*$/\1/p' "$out")
+	[ "$planned" = $((good + bad)) ] || bad=$((bad + 1)) # it broke off
+	passed=$((passed + good)) skipped=$((skipped + skips)) failed=$((failed + bad))
+	[ "$bad" -eq 0 ] || trouble+=("$out")
+}
+
+run_packages() { # run_tap or start_tap
+	[ -e "$build/gcc/Makefile" ] || step "packages: configure and build" configure_and_build "$build/gcc" || return 0
+	"$1" packages nice -n 5 tests/packaging/packages.sh ${packages_once:+--once} "$build/gcc"
+}
+
+# Packages and images for the machines are made beforehand, beside the stages that wait more than they compute.
+vm_preparing=
+start_vm() {
+	[[ " ${stages[*]} " == *" vm"* && -x $build/gcc/ecs-controlplane && -z $vm_preparing ]] || return 0
+	nice -n 10 tests/vm/run.sh --prepare "$build/gcc" >"$build/vm-prepare.log" 2>&1 &
+	vm_preparing=$!
+}
+
+wait_for_vm() { [ -z "$vm_preparing" ] || wait "$vm_preparing" || true; } # what failed fails again, and is told
+
+run_vm() { # run_tap or start_tap, label file...
+	local how=$1 label=$2
+	shift 2
+	[ -x "$build/gcc/ecs-agent" ] || step "$label: configure and build" configure_and_build "$build/gcc" || return 0
+	"$how" "$label" tests/vm/run.sh "$build/gcc" "${@/#/tests/vm/}"
+}
+
+# Each failure with the lines that follow it, then how the log ends: what crashes may not get to name its failure.
+show_failures() { # log
+	awk '/^(not ok|Bail out!) / { left = 24 } /^ok / { left = 0 } left-- > 0' "$1"
+	echo '...'
+	grep -vE '^(ok|#? ?PASS)' "$1" | tail -n 20
+}
+
 mkdir -p "$build"
 if [ -n "$install" ]; then
 	say "Installing what is needed"
-	packaging/install-deps.sh
+	packaging/install-deps.sh --build --run --test --package
 fi
 say "Generating the build system"
 step "autogen" ./autogen.sh || true
 for stage in "${stages[@]}"; do
 	say "Stage $stage"
 	case $stage in
+	packages | vm | vm-more) wait_for_vm ;;
+	*) start_vm ;;
+	esac
+	case $stage in
 	check) run_check gcc "$build/gcc" ;;
-	asan) run_check clang-asan "$build/asan" CC=clang --enable-asan --enable-ubsan ;;
-	dist) # the tests themselves ran above, so only their programs are built here
+	asan) # unoptimised: it compiles in a third of the time, and the tests wait more than they compute
+		run_check clang-asan "$build/asan" CC=clang --enable-asan --enable-ubsan CFLAGS="-O0 -g" CPPFLAGS=-U_FORTIFY_SOURCE
+		;;
+	dist) # the tests themselves ran above, so only their programs are built here, and nobody runs those
 		mkdir -p "$build/dist"
 		step "dist: make distcheck" bash -c "cd '$build/dist' && '$top/configure' -q &&
-			make -s -j$(nproc) distcheck AM_MAKEFLAGS='TESTS= -j$(nproc)'" && passed=$((passed + 1))
+			make -s -j$(nproc) distcheck AM_MAKEFLAGS='TESTS= -j$(nproc)' \
+				DISTCHECK_CONFIGURE_FLAGS='CFLAGS=-O0 CPPFLAGS=-U_FORTIFY_SOURCE'" && passed=$((passed + 1))
 		;;
-	e2e) run_e2e ;;
+	e2e) # waits more than it computes: machines, which take the longest, and packages are begun beside it
+		! is_wanted vm || { wait_for_vm && run_vm start_tap vm v2.bats v1.bats; }
+		! is_wanted packages || run_packages start_tap
+		run_e2e
+		;;
+	vm) run_vm run_tap vm v2.bats v1.bats ;;
+	vm-more) run_vm run_tap vm-more user-data.bats ;;
+	packages) run_packages run_tap ;;
 	esac
 done
 
@@ -141,7 +216,7 @@ if [ ${#trouble[@]} -gt 0 ]; then
 	say "What failed"
 	for log in "${trouble[@]}"; do
 		printf -- '--- %s\n' "${log#"$top"/}"
-		grep -vE '^(ok|#? ?PASS)' "$log" | tail -n 60
+		show_failures "$log"
 	done
 fi
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -2,7 +2,7 @@
 /*
  * net-setup - how long a container's network takes: namespace, attach, publish, and their undoing.
  * Runs in network and mount namespaces of its own; prints numbers, never fails. Arguments: rounds
- * (50), ports of the bulk part (500).
+ * (50), ports of the bulk part (500), 4: IPv4 only.
  */
 #include <arpa/inet.h>
 #include <sched.h>
@@ -71,7 +71,7 @@ static int one_round(struct net *n, int i, double took[STEPS], struct err *err)
 
 static void rounds(struct net *n, int count)
 {
-	static double took[STEPS][ROUNDS_MAX], setup[ROUNDS_MAX];
+	static double took[STEPS][ROUNDS_MAX], setup[ROUNDS_MAX], undo[ROUNDS_MAX];
 
 	for (int i = 0; i < count; i++) {
 		_cleanup_(err_done) struct err err = {};
@@ -82,6 +82,7 @@ static void rounds(struct net *n, int count)
 			return;
 		}
 		setup[i] = one[0] + one[1] + one[2];
+		undo[i] = one[3] + one[4] + one[5];
 		for (int s = 0; s < STEPS; s++)
 			took[s][i] = one[s];
 	}
@@ -94,6 +95,9 @@ static void rounds(struct net *n, int count)
 	qsort(setup, (size_t) count, sizeof(double), by_value);
 	printf("%-28s %8.3f %8.3f   budget 4\n", "create + attach + publish", setup[count / 2],
 	       setup[count * 99 / 100]);
+	qsort(undo, (size_t) count, sizeof(double), by_value);
+	printf("%-28s %8.3f %8.3f\n", "release + detach + remove", undo[count / 2],
+	       undo[count * 99 / 100]);
 }
 
 static void bulk(struct net *n, int count)
@@ -131,6 +135,7 @@ int main(int argc, char **argv)
 		.bridge = "ecsbench0",
 		.subnet.s_addr = htonl(0x0a63f000), /* 10.99.240.0 */
 		.prefix_len = 20,
+		.six = net6_unique_local("net-setup"),
 		.netns_dir = dir,
 		.dynamic_first = 20000,
 		.dynamic_last = 29999,
@@ -146,6 +151,8 @@ int main(int argc, char **argv)
 		printf("needs root: %m\n");
 		return 0;
 	}
+	if (argc > 3 && !strcmp(argv[3], "4"))
+		p.six = (struct net6){};
 	t = now_ms();
 	if (net_new(&p, &n, &err) < 0) {
 		printf("%s\n", err_text(&err));

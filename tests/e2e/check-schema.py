@@ -22,8 +22,14 @@ def array(item, **more):
     return {"type": "array", "items": item, **more}
 
 
-def mapping(value):
-    return {"type": "object", "additionalProperties": value}
+def mapping(value, **more):
+    return {"type": "object", "additionalProperties": value, **more}
+
+
+def filled(schema):
+    """What is left out when it is empty."""
+    return {**schema, {"array": "minItems", "object": "minProperties", "string": "minLength",
+                       "integer": "minimum"}[schema["type"]]: 1}
 
 
 def nullable(schema):
@@ -42,6 +48,9 @@ FLAG = {"type": "boolean"}
 TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$"}
 ID = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}
 TEXTS = array(TEXT)
+SOME = filled(TEXT)
+SOME_TEXTS = filled(TEXTS)
+MORE = filled(COUNT)
 
 TASK_STATUS = {"enum": ["NONE", "MANIFEST_PULLED", "CREATED", "RUNNING", "STOPPED"]}
 CONTAINER_STATUS = {"enum": ["NONE", "MANIFEST_PULLED", "PULLED", "CREATED", "RUNNING",
@@ -50,48 +59,51 @@ SERVICE_STATUS = {"enum": ["PENDING", "RUNNING", "STOPPED"]}
 
 # ---- task metadata, versions 2 and 3 alike, and 4 ----
 
-PORT_3 = {"ContainerPort": COUNT, "Protocol": {"enum": ["tcp", "udp"]}, "HostPort": COUNT}
-PORT_4 = {**PORT_3, "HostIp": TEXT}
+PORT_3 = {"ContainerPort": MORE, "Protocol": {"enum": ["tcp", "udp"]}, "HostPort": MORE}
+PORT_4 = {**PORT_3, "HostIp": {"enum": ["0.0.0.0", "::"]}}
 NETWORK_3 = {"NetworkMode": {"enum": ["bridge", "host", "none", "awsvpc"]},
-             "IPv4Addresses": TEXTS, "IPv6Addresses": TEXTS}
-NETWORK_4 = {**NETWORK_3, "AttachmentIndex": COUNT, "MACAddress": TEXT, "IPv4SubnetCIDRBlock": TEXT,
-             "IPv6SubnetCIDRBlock": TEXT, "DomainNameServers": TEXTS,
-             "DomainNameSearchList": TEXTS, "PrivateDNSName": TEXT,
-             "SubnetGatewayIpv4Address": TEXT, "SubnetGatewayIpv6Address": TEXT}
-VOLUMES = array(obj({"DockerName": TEXT, "Source": TEXT, "Destination": TEXT}, minProperties=1),
-                minItems=1)
+             "IPv4Addresses": SOME_TEXTS, "IPv6Addresses": SOME_TEXTS}
+NETWORK_4 = {**NETWORK_3, "AttachmentIndex": COUNT, "MACAddress": SOME,
+             "IPv4SubnetCIDRBlock": SOME, "IPv6SubnetCIDRBlock": SOME,
+             "DomainNameServers": SOME_TEXTS, "DomainNameSearchList": SOME_TEXTS,
+             "PrivateDNSName": SOME, "SubnetGatewayIpv4Address": SOME,
+             "SubnetGatewayIpv6Address": SOME}
+VOLUMES = filled(array(obj({"DockerName": SOME, "Source": SOME, "Destination": SOME},
+                           minProperties=1)))
 CONTAINER_3 = {
     "DockerId": ID, "Name": TEXT, "DockerName": TEXT, "Image": TEXT, "ImageID": TEXT,
-    "Ports": array(obj(PORT_3, ["ContainerPort", "Protocol"]), minItems=1),
-    "Labels": mapping(TEXT), "DesiredStatus": CONTAINER_STATUS, "KnownStatus": CONTAINER_STATUS,
+    "Ports": filled(array(obj(PORT_3, ["ContainerPort", "Protocol"]))),
+    "Labels": filled(mapping(TEXT)), "DesiredStatus": CONTAINER_STATUS, "KnownStatus": CONTAINER_STATUS,
     "ExitCode": INTEGER, "Limits": whole({"CPU": {**NUMBER, "minimum": 2}, "Memory": COUNT}),
     "CreatedAt": TIME, "StartedAt": TIME, "FinishedAt": TIME,
     "Type": {"enum": ["NORMAL", "CNI_PAUSE", "EMPTY_HOST_VOLUME", "NAMESPACE_PAUSE",
                       "MANAGED_DAEMON"]},
-    "Health": obj({"status": TEXT, "statusSince": TIME, "exitCode": INTEGER, "output": TEXT}),
-    "Volumes": VOLUMES, "Networks": array(obj(NETWORK_3, ["NetworkMode"])),
+    "Health": obj({"status": {"enum": ["HEALTHY", "UNHEALTHY"]}, "statusSince": TIME,
+                   "exitCode": {**INTEGER, "not": {"const": 0}}, "output": SOME}),
+    "Volumes": VOLUMES, "Networks": filled(array(obj(NETWORK_3, ["NetworkMode"]))),
 }
 CONTAINER_4 = {
-    **CONTAINER_3, "Ports": array(obj(PORT_4, ["ContainerPort", "Protocol"]), minItems=1),
-    "LogDriver": TEXT, "LogOptions": mapping(TEXT), "ContainerARN": TEXT, "RestartCount": COUNT,
-    "Snapshotter": TEXT, "Networks": array(obj(NETWORK_4, ["NetworkMode"])),
+    **CONTAINER_3, "Ports": filled(array(obj(PORT_4, ["ContainerPort", "Protocol"]))),
+    "LogDriver": SOME, "LogOptions": filled(mapping(TEXT)), "ContainerARN": SOME,
+    "RestartCount": COUNT, "Networks": filled(array(obj(NETWORK_4, ["NetworkMode"]))),
 }
 CONTAINER_ALWAYS = ["DockerId", "Name", "DockerName", "Image", "ImageID", "DesiredStatus",
                     "KnownStatus", "Limits", "Type"]
 TASK_3 = {
     "Cluster": TEXT, "TaskARN": TEXT, "Family": TEXT, "Revision": TEXT,
     "DesiredStatus": TASK_STATUS, "KnownStatus": TASK_STATUS,
-    "Limits": obj({"CPU": NUMBER, "Memory": COUNT}, minProperties=1),
+    "Limits": obj({"CPU": {**NUMBER, "exclusiveMinimum": 0}, "Memory": MORE}, minProperties=1),
     "PullStartedAt": TIME, "PullStoppedAt": TIME, "ExecutionStoppedAt": TIME,
-    "AvailabilityZone": TEXT, "Containers": array(obj(CONTAINER_3, CONTAINER_ALWAYS)),
-    "TaskTags": mapping(TEXT), "ContainerInstanceTags": mapping(TEXT),
+    "AvailabilityZone": SOME, "Containers": array(obj(CONTAINER_3, CONTAINER_ALWAYS)),
+    "TaskTags": filled(mapping(TEXT)), "ContainerInstanceTags": filled(mapping(TEXT)),
 }
-TAG_ERROR = {"ErrorField": {"enum": ["TaskTags", "ContainerInstanceTags"]}, "ErrorCode": TEXT,
-             "ErrorMessage": TEXT, "StatusCode": INTEGER, "RequestId": TEXT, "ResourceARN": TEXT}
+TAG_ERROR = {"ErrorField": {"enum": ["TaskTags", "ContainerInstanceTags"]}, "ErrorCode": SOME,
+             "ErrorMessage": SOME, "StatusCode": MORE, "RequestId": SOME, "ResourceARN": SOME}
 TASK_4 = {
-    **TASK_3, "Containers": array(obj(CONTAINER_4, CONTAINER_ALWAYS)), "AvailabilityZoneID": TEXT,
-    "LaunchType": {"enum": ["EC2", "EXTERNAL"]}, "VPCID": TEXT, "ServiceName": TEXT,
-    "FaultInjectionEnabled": FLAG, "Errors": array(obj(TAG_ERROR, ["ErrorField", "ErrorCode"])),
+    **TASK_3, "Containers": array(obj(CONTAINER_4, CONTAINER_ALWAYS)), "AvailabilityZoneID": SOME,
+    "LaunchType": {"enum": ["EC2", "EXTERNAL"]}, "VPCID": SOME, "ServiceName": SOME,
+    "FaultInjectionEnabled": FLAG,
+    "Errors": filled(array(obj(TAG_ERROR, ["ErrorField", "ErrorCode", "ResourceARN"]))),
 }
 TASK_ALWAYS = ["Cluster", "TaskARN", "Family", "Revision", "DesiredStatus", "KnownStatus",
                "Containers"]
@@ -105,18 +117,18 @@ BLOCKS = ["io_service_bytes_recursive", "io_serviced_recursive", "io_queue_recur
 USAGE = {"total_usage": COUNT, "percpu_usage": array(COUNT), "usage_in_kernelmode": COUNT,
          "usage_in_usermode": COUNT}
 THROTTLING = {"periods": COUNT, "throttled_periods": COUNT, "throttled_time": COUNT}
-CPU = obj({"cpu_usage": obj(USAGE, without(USAGE, "percpu_usage")), "system_cpu_usage": COUNT,
-           "online_cpus": COUNT, "throttling_data": whole(THROTTLING)},
+CPU = obj({"cpu_usage": obj(USAGE, without(USAGE, "percpu_usage")), "system_cpu_usage": MORE,
+           "online_cpus": MORE, "throttling_data": whole(THROTTLING)},
           ["cpu_usage", "throttling_data"])
 INTERFACE = whole({f"{way}_{what}": COUNT for way in ("rx", "tx")
                    for what in ("bytes", "packets", "errors", "dropped")})
 STATS_3 = {
-    "read": TIME, "preread": TIME, "pids_stats": obj({"current": COUNT, "limit": COUNT}),
+    "read": TIME, "preread": TIME, "pids_stats": obj({"current": MORE, "limit": MORE}),
     "blkio_stats": whole({name: BLOCK for name in BLOCKS}), "num_procs": COUNT,
     "storage_stats": obj({}), "cpu_stats": CPU, "precpu_stats": CPU,
-    "memory_stats": obj({"usage": COUNT, "max_usage": COUNT, "stats": mapping(COUNT),
-                         "limit": COUNT, "failcnt": COUNT}),
-    "name": {"type": "string", "pattern": "^/"}, "id": ID, "networks": mapping(INTERFACE),
+    "memory_stats": obj({"usage": MORE, "max_usage": MORE, "stats": filled(mapping(COUNT)),
+                         "limit": MORE, "failcnt": MORE}),
+    "name": {"type": "string", "pattern": "^/"}, "id": ID, "networks": filled(mapping(INTERFACE)),
 }
 STATS_4 = {**STATS_3, "network_rate_stats": whole({"rx_bytes_per_sec": NUMBER,
                                                    "tx_bytes_per_sec": NUMBER})}
@@ -130,14 +142,14 @@ PROTECTION = {
     "protection": whole({"ExpirationDate": nullable(TIME), "ProtectionEnabled": FLAG,
                          "TaskArn": TEXT}),
     "failure": whole({"Arn": TEXT, "Detail": nullable(TEXT), "Reason": nullable(TEXT)}),
-    "requestID": TEXT, "error": obj({"Arn": TEXT, "Code": TEXT, "Message": TEXT},
+    "requestID": SOME, "error": obj({"Arn": TEXT, "Code": TEXT, "Message": TEXT},
                                     ["Code", "Message"]),
 }
 INTROSPECTED = {
     "DockerId": ID, "DockerName": TEXT, "Name": TEXT, "Image": TEXT, "ImageID": TEXT,
     "CreatedAt": TIME, "StartedAt": TIME,
-    "Ports": array(obj(PORT_3, ["ContainerPort", "Protocol"])),
-    "Networks": array(obj(NETWORK_3)), "Volumes": VOLUMES, "RestartCount": COUNT,
+    "Ports": filled(array(obj(PORT_3, ["ContainerPort", "Protocol"]))),
+    "Networks": filled(array(obj(NETWORK_3, ["NetworkMode"]))), "Volumes": VOLUMES, "RestartCount": COUNT,
 }
 INTROSPECTED_TASK = {
     "Arn": TEXT, "DesiredStatus": SERVICE_STATUS, "KnownStatus": SERVICE_STATUS, "Family": TEXT,
@@ -145,6 +157,19 @@ INTROSPECTED_TASK = {
     "Containers": array(obj(INTROSPECTED, ["DockerId", "DockerName", "Name", "Image", "ImageID"])),
 }
 INTROSPECTED_TASK = obj(INTROSPECTED_TASK, without(INTROSPECTED_TASK, "DesiredStatus"))
+METADATA_FILE = {
+    "Cluster": TEXT, "ContainerInstanceARN": TEXT, "TaskARN": TEXT, "TaskDefinitionFamily": TEXT,
+    "TaskDefinitionRevision": TEXT, "ContainerName": TEXT, "AvailabilityZone": SOME,
+    "HostPrivateIPv4Address": SOME, "HostPublicIPv4Address": SOME, "HostIPv6Address": SOME,
+    "ContainerID": ID, "DockerContainerName": TEXT, "ImageID": TEXT, "ImageName": TEXT,
+    "PortMappings": filled(array(whole({
+        "ContainerPort": MORE, "ContainerPortRange": TEXT, "HostPort": COUNT,
+        "BindIp": {"enum": ["0.0.0.0", "::"]}, "Protocol": {"enum": ["tcp", "udp"]}}))),
+    "Networks": filled(array(obj(NETWORK_3, ["NetworkMode"]))),
+    "MetadataFileStatus": {"enum": ["READY"]},
+}
+METADATA_FILE_ALWAYS = without(METADATA_FILE, "AvailabilityZone", "HostPrivateIPv4Address",
+                               "HostPublicIPv4Address", "HostIPv6Address", "PortMappings")
 VERSION = {"type": "string", "pattern": r"^Amazon ECS Agent - v[0-9.]+ \([0-9a-z*]+\)$"}
 
 SCHEMAS = {
@@ -156,6 +181,7 @@ SCHEMAS = {
     "stats_v4": obj(STATS_4, STATS_ALWAYS),
     "task_stats_v3": mapping(nullable(obj(STATS_3, STATS_ALWAYS))),
     "task_stats_v4": mapping({"oneOf": [obj({}), obj(STATS_4, STATS_ALWAYS)]}),
+    "metadata_file": obj(METADATA_FILE, METADATA_FILE_ALWAYS),
     "associations": whole({"Associations": TEXTS}),
     "credentials": whole(CREDENTIALS),
     "refusal": whole({"code": TEXT, "message": TEXT, "HTTPErrorCode": COUNT}),
@@ -163,6 +189,11 @@ SCHEMAS = {
     "introspection_metadata": whole({"Cluster": TEXT, "ContainerInstanceArn": nullable(TEXT),
                                      "Version": VERSION}),
     "introspection_task": INTROSPECTED_TASK,
+    "introspection_none": {"const": {"Arn": "", "KnownStatus": "", "Family": "", "Version": "",
+                                     "Containers": None}},
+    "introspection_commands": {"const": {"AvailableCommands": ["/v1/metadata", "/v1/tasks",
+                                                               "/license"]}},
+    "error": SOME,
     "introspection_tasks": whole({"Tasks": array(INTROSPECTED_TASK)}),
 }
 

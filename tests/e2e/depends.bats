@@ -31,12 +31,6 @@ restarted() { # arn count
 		jq -c '.containers[0] | [.restartCount, .lastStatus, .pid > 0]')" = "[$2,\"RUNNING\",true]" ]
 }
 
-# The AWS CLI of this host does not know the newest members: raw_call OPERATION BODY
-raw_call() {
-	curl -fsS -H "X-Amz-Target: AmazonEC2ContainerServiceV20141113.$1" \
-		-H 'Content-Type: application/x-amz-json-1.1' -d "$2" "http://$(cat "$LAB_DIR/controlplane.addr")/"
-}
-
 @test "a container starts after the success of another one, and ps says what it waits for" {
 	register chain "[$(container init false 'while [ ! -e /go ]; do sleep 0.1; done'),
 		$(container web true "$stays" "$(depends_on init SUCCESS)")]"
@@ -137,7 +131,7 @@ has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
 @test "a container is restarted in its place, also when no agent saw it end" {
 	json=$(printf '{"family":"again","containerDefinitions":[%s]}' "$(container main true "echo begun >>/runs; $stays" \
 		'"restartPolicy":{"enabled":true,"ignoredExitCodes":[42],"restartAttemptPeriod":60},"portMappings":[{"containerPort":80}]')")
-	raw_call RegisterTaskDefinition "${json//IMAGE/$(cat "$LAB_DIR/registry.addr")\/web:latest}" >"$LAB_DIR/again.json"
+	lab_api RegisterTaskDefinition "${json//IMAGE/$(cat "$LAB_DIR/registry.addr")\/web:latest}" >"$LAB_DIR/again.json"
 	jq -e '.taskDefinition.containerDefinitions[0].restartPolicy == {"enabled":true,"ignoredExitCodes":[42],"restartAttemptPeriod":60}' \
 		"$LAB_DIR/again.json"
 	arn=$(run_task again)
@@ -153,11 +147,15 @@ has_digest() { [[ $(digest_of "$1" "$2") == sha256:* ]]; }
 	kill -KILL "$pid"
 	lab_resume_agent agent
 	lab_wait 60 "the next run" restarted "$arn" 1
-	[ "$(cat "/proc/$(container_pid "$arn" main)/root/runs" | wc -l)" = 2 ]
+	[ "$(wc -l <"/proc/$(container_pid "$arn" main)/root/runs")" = 2 ]
 	[ "$(describe "$arn" .lastStatus)" = RUNNING ]
 	[ "$(of_container "$arn" main .runtimeId)" = "$id" ]
 	[ "$(of_container "$arn" main '.networkBindings[0].hostPort')" = "$port" ]
 	curl -fsS http://127.0.0.1:51678/metrics | grep -q '^ecs_container_restarts_total{.*family="again".*} 1$'
+	load metadata
+	uri=$(variable "$arn" ECS_CONTAINER_METADATA_URI_V4)
+	conforms "$arn" "/v4/${uri##*/}" container_v4
+	jq -e '.RestartCount == 1' <<<"$body"
 	# Too soon for another one.
 	kill -KILL "$(container_pid "$arn" main)"
 	until_status "$arn" STOPPED

@@ -4,35 +4,13 @@
 
 load helper
 
-fake_imds() { # folder port: 404 for all but the token and the files of the folder
-	python3 - "$1" "$2" <<-'EOF'
-		import http.server, os, sys
-		class Imds(http.server.BaseHTTPRequestHandler):
-		    def answer(self, code, body=b""):
-		        self.send_response(code)
-		        self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "21600")
-		        self.send_header("Content-Length", str(len(body)))
-		        self.end_headers()
-		        self.wfile.write(body)
-		    def do_PUT(self):
-		        self.answer(200, b"token")
-		    def do_GET(self):
-		        path = os.path.join(sys.argv[1], os.path.basename(self.path))
-		        if not os.path.isfile(path):
-		            return self.answer(404)
-		        with open(path, "rb") as f:
-		            self.answer(200, f.read())
-		    def log_message(self, *args):
-		        pass
-		http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Imds).serve_forever()
-	EOF
-}
-
 setup_file() {
 	ip link set lo up
 	IMDS_DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/ecs-e2e-imds.XXXXXX")
-	export IMDS_DIR
-	fake_imds "$IMDS_DIR" 1338 >/dev/null 2>&1 3>&- &
+	NOTICE=$IMDS_DIR/spot/instance-action
+	mkdir "$IMDS_DIR/spot"
+	export IMDS_DIR NOTICE
+	"$BATS_TEST_DIRNAME/imds-double.py" "$IMDS_DIR" 1338 >/dev/null 2>&1 3>&- &
 	IMDS_PID=$!
 	export IMDS_PID
 	lab_up AWS_EC2_METADATA_DISABLED=false AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1338 \
@@ -41,14 +19,14 @@ setup_file() {
 
 teardown_file() {
 	lab_down
-	kill $(pgrep -P "$IMDS_PID") "$IMDS_PID" 2>/dev/null || true
+	kill "$IMDS_PID" 2>/dev/null || true
 	rm -rf "$IMDS_DIR"
 }
 
 teardown() { lab_report; }
 
 instance_status() {
-	lab_aws list-container-instances --cluster lab --status "$1" --query 'length(containerInstanceArns)'
+	lab_api ListContainerInstances "{\"cluster\":\"lab\",\"status\":\"$1\"}" | jq '.containerInstanceArns | length'
 }
 is_draining() { [ "$(instance_status DRAINING)" = 1 ]; }
 is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
@@ -59,13 +37,13 @@ is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 	arn=$(run_task stays)
 	until_status "$arn" RUNNING
 	# What is no notice, or none of the kinds that end the instance, changes nothing.
-	echo '{"action":"rejoice"}' >"$IMDS_DIR/instance-action"
+	echo '{"action":"rejoice"}' >"$NOTICE"
 	[ "$(instance_status ACTIVE)" = 1 ]
 	# The news is refused a few times: the agent goes on saying so.
 	jq -n '{http: {operation: "UpdateContainerInstancesState", status: 400, count: 3}}' |
 		curl -fsS --data-binary @- http://127.0.0.1:8080/local/fault >/dev/null
 	echo '{"action":"terminate","time":"2030-01-01T00:00:00Z"}' >"$IMDS_DIR/new"
-	mv "$IMDS_DIR/new" "$IMDS_DIR/instance-action"
+	mv "$IMDS_DIR/new" "$NOTICE"
 	lab_wait 60 "the instance to drain" is_draining
 	[ "$(grep -c "Failed to set this instance to DRAINING, trying again" "$LAB_DIR/agent.log")" = 3 ]
 	has_status "$arn" RUNNING
@@ -81,7 +59,7 @@ is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 	lab_resume_agent agent
 	lab_wait 60 "the container instance to connect" lab_instance_connected lab
 	is_draining
-	rm "$IMDS_DIR/instance-action"
+	rm "$NOTICE"
 	lab_aws update-container-instances-state --cluster lab --status ACTIVE --container-instances \
 		"$(lab_aws list-container-instances --cluster lab --query 'containerInstanceArns[0]' --output text)" \
 		>/dev/null
@@ -101,6 +79,27 @@ is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 	run lab_ecsctl agent drain --undo --stop-tasks
 	[ "$status" -eq 2 ]
 }
+
+@test "a service starts nothing on a host that shuts down, even where the draining is told late" {
+	register_script served "trap 'exit 7' TERM; while :; do sleep 0.1; done"
+	lab_aws create-service --cluster lab --service-name served --task-definition served --desired-count 1 >/dev/null
+	lab_wait 60 "its task to run" service_runs served
+	arn=$(lab_aws list-tasks --cluster lab --service-name served --query 'taskArns[]' --output text)
+	jq -n '{http: {operation: "UpdateContainerInstancesState", status: 400, count: 1}}' |
+		curl -fsS --data-binary @- http://127.0.0.1:8080/local/fault >/dev/null
+	lab_ecsctl agent drain --stop-tasks --timeout 60
+	is_draining
+	[ "$(describe "$arn" '.containers[0].exitCode')" = 7 ]
+	[ -z "$(lab_aws list-tasks --cluster lab --family served --query 'taskArns[]' --output text)" ]
+	[ "$(lab_aws list-tasks --cluster lab --family served --desired-status STOPPED --query 'length(taskArns)')" = 1 ]
+	lab_stop agent
+	lab_resume_agent agent
+	lab_wait 60 "another task of the service to run" service_runs served
+	lab_aws delete-service --cluster lab --service served --force >/dev/null
+	lab_wait 60 "it to end" service_is_empty served
+}
+service_runs() { [ "$(lab_aws describe-services --cluster lab --services "$1" --query 'services[0].runningCount')" = 1 ]; }
+service_is_empty() { [ "$(lab_aws list-tasks --cluster lab --family "$1" --query 'length(taskArns)')" = 0 ]; }
 
 @test "before a shutdown all tasks are stopped properly and reported; the next start serves again" {
 	register_script farewell "trap 'exit 7' TERM; while :; do sleep 0.1; done"

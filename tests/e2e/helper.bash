@@ -6,8 +6,10 @@
 bats_require_minimum_version 1.5.0
 TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 LAB_BUILD=${ECS_BUILD_DIR:-$TOP/build/gcc}
+LAB_AWS=$TOP/tests/aws-cli.py
 LAB_AGENT_PREFIX=()
 LAB_AGENT_ENV=()
+LAB_CONTROLPLANE_ARGS=()
 # shellcheck source=packaging/lab.sh
 . "$TOP/packaging/lab.sh"
 
@@ -23,7 +25,8 @@ lab_up() { # [agent settings ...]
 	CGROUP=/ecs-e2e-${LAB_DIR##*.}
 	lab_start_registry "${LAB_REGISTRY_ADDR:-127.0.0.1:5000}"
 	lab_make_small_image web:latest
-	lab_start_controlplane "${LAB_CONTROLPLANE_ADDR:-127.0.0.1:8080}" --fault-injection
+	lab_start_controlplane "${LAB_CONTROLPLANE_ADDR:-127.0.0.1:8080}" --fault-injection \
+		"${LAB_CONTROLPLANE_ARGS[@]}"
 	lab_aws create-cluster --cluster-name lab >/dev/null
 	lab_start_agent agent ECS_BRIDGE_SUBNET=172.31.240.0/24 "ECS_CGROUP_PARENT=$CGROUP" \
 		ECS_CONTAINER_STOP_TIMEOUT=2s "$@"
@@ -54,12 +57,19 @@ lab_report() {
 	done
 }
 
-# register FAMILY CONTAINERS-JSON [more members]: "IMAGE" in the text becomes the small image's name.
-register() {
+# A task definition; "IMAGE" in the text becomes the small image's name: task_definition FAMILY CONTAINERS-JSON [more]
+task_definition() {
 	local json
 	json=$(printf '{"family":"%s","containerDefinitions":%s%s}' "$1" "$2" "${3:+,$3}")
-	json=${json//IMAGE/$(cat "$LAB_DIR/registry.addr")\/web:latest}
-	lab_aws register-task-definition --cli-input-json "$json" >/dev/null
+	printf '%s\n' "${json//IMAGE/$(cat "$LAB_DIR/registry.addr")\/web:latest}"
+}
+register() { # as task_definition
+	lab_aws register-task-definition --cli-input-json "$(task_definition "$@")" >/dev/null
+}
+
+# With members that the AWS CLI of the distribution does not know: register_raw, as task_definition
+register_raw() {
+	lab_api RegisterTaskDefinition "$(task_definition "$@")" >/dev/null
 }
 
 # One container called "main", running a shell script: register_script FAMILY SCRIPT [container members]
@@ -73,7 +83,7 @@ register_script() {
 run_task() { # family [run-task options]: prints the ARNs, one a line
 	local family=$1
 	shift
-	lab_aws run-task --cluster lab --task-definition "$family" "$@" >"$LAB_DIR/run-task.json"
+	lab_aws run-task --cluster "${CLUSTER:-lab}" --task-definition "$family" "$@" >"$LAB_DIR/run-task.json"
 	jq -er '.failures == []' "$LAB_DIR/run-task.json" >/dev/null || {
 		jq -c .failures "$LAB_DIR/run-task.json" >&2
 		return 1
@@ -82,7 +92,7 @@ run_task() { # family [run-task options]: prints the ARNs, one a line
 }
 
 describe() { # arn jq-filter
-	lab_aws describe-tasks --cluster lab --tasks "$1" | jq -r ".tasks[0] | $2"
+	lab_api DescribeTasks "{\"cluster\":\"lab\",\"tasks\":[\"$1\"]}" | jq -r ".tasks[0] | $2"
 }
 
 wait_running() { lab_aws wait tasks-running --cluster lab --tasks "$@"; }
@@ -99,11 +109,13 @@ has_status() {
 	[ "${status% *}" = "$2" ] || [ "$2 true" = "RUNNING ${status#* }" ]
 }
 
-stop_task() { lab_aws stop-task --cluster lab --task "$1" --reason "${2:-test}" >/dev/null; }
+stop_task() {
+	lab_api StopTask "$(jq -n --arg task "$1" --arg reason "${2:-test}" '{cluster: "lab", $task, $reason}')" >/dev/null
+}
 
 stop_all_tasks() {
 	local arns arn
-	arns=$(lab_aws list-tasks --cluster lab --query 'taskArns[]' --output text)
+	arns=$(lab_api ListTasks '{"cluster":"lab"}' | jq -r '.taskArns[]')
 	for arn in $arns; do
 		stop_task "$arn"
 	done
@@ -122,4 +134,19 @@ processes_in_cgroups() {
 	local hierarchy=/sys/fs/cgroup/pids
 	[ -d "$hierarchy" ] || hierarchy=/sys/fs/cgroup
 	find "$hierarchy$(lab_cgroup "$CGROUP")" -name cgroup.procs -exec cat {} + 2>/dev/null | wc -l
+}
+
+# Runs a command in the network of a task's container: in_task ARN COMMAND...
+in_task() {
+	local pid
+	pid=$(container_pid "$1" main)
+	shift
+	nsenter "--net=/proc/$pid/ns/net" "$@"
+}
+# What answers on ports of a task's container, for as long as the container is there: answer_in ARN PORT[-PORT]...
+answer_in() {
+	local pid
+	pid=$(container_pid "$1" main)
+	shift
+	lab_daemon "peer-$pid" nsenter "--net=/proc/$pid/ns/net" "$BATS_TEST_DIRNAME/peer.py" serve "$@"
 }

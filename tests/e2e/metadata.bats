@@ -9,7 +9,8 @@ setup_file() {
 	load helper
 	export LAB_CONTROLPLANE_ADDR=0.0.0.0:8080 # tasks on the bridge ask it, too
 	make_mount_helper
-	lab_up "PATH=$BATS_FILE_TMPDIR/bin:$PATH" 'ECS_VOLUME_PLUGIN_CAPABILITIES=["efsAuth"]'
+	lab_up "PATH=$BATS_FILE_TMPDIR/bin:$PATH" 'ECS_VOLUME_PLUGIN_CAPABILITIES=["efsAuth"]' \
+		ECS_ENABLE_CONTAINER_METADATA=true
 	register_script app 'sleep 600' && register_role app "$ROLE"
 	APP=$(run_task app --tags key=team,value=blue) && OTHER=$(run_task app)
 	export APP OTHER # two tasks of the same role, for most of what follows
@@ -20,7 +21,10 @@ teardown_file() {
 	load helper
 	lab_down
 }
-setup() { load helper; }
+setup() {
+	load helper
+	load metadata
+}
 teardown() { lab_report; }
 
 # The newest revision of a family once more, with a role: register_role FAMILY ROLE [NETWORK-MODE]
@@ -44,27 +48,6 @@ make_mount_helper() {
 	EOF
 	chmod +x "$BATS_FILE_TMPDIR/bin/mount"
 }
-
-# Runs a command as a process of a task's container would: with its environment, in its network.
-inside() { # arn command...
-	local pid env=()
-	pid=$(container_pid "$1" main)
-	mapfile -d '' -t env <"/proc/$pid/environ"
-	shift
-	nsenter --net="/proc/$pid/ns/net" env -i "${env[@]}" PATH=/usr/bin:/bin "$@"
-}
-variable() { inside "$1" printenv "$2"; } # arn name
-ask() {                                   # arn path: prints the body, then the status
-	inside "$1" curl -sS --max-time 10 -w '\n%{http_code}\n' "http://169.254.170.2$2"
-}
-# Asks and has the answer checked by a schema: conforms ARN PATH DEFINITION; the body is in $body.
-conforms() {
-	ask "$1" "$2" >"$LAB_DIR/answer"
-	body=$(head -1 "$LAB_DIR/answer")
-	[ "$(tail -1 "$LAB_DIR/answer")" = 200 ] || { cat "$LAB_DIR/answer" && return 1; }
-	"$BATS_TEST_DIRNAME/check-schema.py" "$3" <<<"$body"
-}
-has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 
 @test "a task's SDK finds its role's credentials, and the control plane verifies what it signs" {
 	arn=$APP
@@ -170,7 +153,8 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 		.LogDriver, .LogOptions["max-size"], .Networks[0].NetworkMode] | join(" ")' <<<"$body")" = \
 		"main RUNNING b $arn 128 64 json-file 1m bridge" ]
 	port=$(describe "$arn" '.containers[] | select(.name == "main") | .networkBindings[0].hostPort')
-	jq -e --argjson p "$port" '.Ports == [{ContainerPort: 80, Protocol: "tcp", HostPort: $p, HostIp: "0.0.0.0"}]' <<<"$body"
+	jq -e --argjson p "$port" '(.Ports | length) == 2 and all(.Ports[]; .ContainerPort == 80 and .Protocol == "tcp" and .HostPort == $p)
+		and [.Ports[].HostIp] == ["0.0.0.0", "::"] and (.Networks[0].IPv6Addresses | length) == 1' <<<"$body"
 	jq -e '.Volumes[0].Destination == "/v"' <<<"$body"
 	[ "$(jq -r '.Networks[0].IPv4Addresses[0]' <<<"$body")" = \
 		"$(inside "$arn" ip -4 -j addr show dev eth0 | jq -r '.[0].addr_info[0].local')" ]
@@ -208,6 +192,78 @@ has_credentials() { [ "$(ask "$1" "$2" | tail -1)" = 200 ]; } # arn path
 	[ "$(ask "$arn" "/v3/$id/stats" | tail -1)" = 400 ]
 	[ "$(ask "$arn" "/v4/$id/task/stats" | tail -1)" = 404 ]
 	[ "$(ask "$arn" "/v4/$id/nothing" | tail -1)" = 404 ]
+}
+
+@test "requests for credentials are in the audit log, and no id is" {
+	uri=$(variable "$APP" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
+	log=$LAB_DIR/agent/audit.log
+	instance=$(lab_aws list-container-instances --cluster lab --query 'containerInstanceArns[0]' --output text)
+	: >"$log"
+	inside "$APP" curl -sS -A 'my "agent"' -o /dev/null "http://169.254.170.2$uri"
+	inside "$OTHER" curl -sS -A thief -o /dev/null "http://169.254.170.2/v1/credentials?id=${uri##*/}"
+	cat "$log"
+	grep -qE '^[0-9-]{10}T[0-9:]{8}Z 200 172\.31\.240\.[0-9]+:[0-9]+ "/v2/credentials" "my \\"agent\\"" '"$APP GetCredentials 2 lab $instance\$" "$log"
+	grep -qE '^[^ ]+ 400 172\.31\.240\.[0-9]+:[0-9]+ "/v1/credentials" "thief" '"$APP GetCredentials 2 lab $instance\$" "$log"
+	[ "$(wc -l <"$log")" = 2 ]
+	run ! grep -F "${uri##*/}" "$log"
+}
+
+@test "answers tell of the rate; unclean paths are moved; bodies and paths have an end" {
+	uri=$(variable "$APP" ECS_CONTAINER_METADATA_URI_V4) path=/v4/${uri##*/}
+	head() { inside "$APP" curl -sS --max-time 10 -o /dev/null -D - "$@" | tr -d '\r'; }
+	for url in "$uri" "$uri/task" "$uri/taskWithTags" "http://169.254.170.2/nothing"; do
+		head "$url" >"$LAB_DIR/head"
+		cat "$LAB_DIR/head"
+		grep -qx 'X-Rate-Limit-Limit: 1000.00' "$LAB_DIR/head"
+		grep -qx 'X-Rate-Limit-Duration: 1' "$LAB_DIR/head"
+		grep -qE '^X-Rate-Limit-Request-Forwarded-For: *$' "$LAB_DIR/head"
+		grep -qE '^X-Rate-Limit-Request-Remote-Addr: 172\.31\.240\.[0-9]+:[0-9]+$' "$LAB_DIR/head"
+	done
+	head --path-as-is "http://169.254.170.2//v4/x/..${path#/v4}/" >"$LAB_DIR/head"
+	grep -q '^HTTP/1.1 301' "$LAB_DIR/head"
+	grep -qx "Location: $path/" "$LAB_DIR/head"
+	[ "$(inside "$APP" curl -sSL --path-as-is "http://169.254.170.2/v4/.//${path#/v4/}" | jq -r .Name)" = main ]
+	# HEAD is GET without the body; two requests go over one connection.
+	head -I "$uri" | grep -q '^HTTP/1.1 200'
+	[ "$(inside "$APP" curl -sS -o /dev/null -o /dev/null -w '%{num_connects}' "$uri" "$uri/task")" = 10 ]
+	# A method that nobody asked for is no reason, as in the reference, but for task protection.
+	[ "$(inside "$APP" curl -sS -X POST -d '{}' "$uri" | jq -r .Name)" = main ]
+	head -X DELETE "$(variable "$APP" ECS_AGENT_URI)/task-protection/v1/state" | grep -q '^HTTP/1.1 405'
+	/usr/bin/head -c 40000 /dev/zero | tr '\0' a >"$LAB_DIR/long"
+	head "http://169.254.170.2/$(/usr/bin/head -c 30000 "$LAB_DIR/long")" | grep -qE '^HTTP/1.1 (404|414|431)'
+	/usr/bin/head -c 90000 /dev/zero >"$LAB_DIR/large"
+	head -H 'Expect:' --data-binary "@$LAB_DIR/large" "$uri" | grep -q '^HTTP/1.1 413'
+	head -H 'Expect:' -H 'Transfer-Encoding: chunked' --data-binary "@$LAB_DIR/large" "$uri" | grep -q '^HTTP/1.1 413'
+	run ! inside "$APP" sh -c "yes | curl -sS --max-time 10 -T - -o /dev/null '$uri'"
+	[ "$status" != 28 ] # the server gave up, not curl
+	has_credentials "$APP" "$(variable "$APP" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)"
+}
+
+@test "one that floods the server delays nobody else, and is not refused" {
+	uri=$(variable "$OTHER" ECS_CONTAINER_METADATA_URI_V4)
+	inside "$APP" ab -q -k -c 60 -t 8 -n 1000000 "$(variable "$APP" ECS_CONTAINER_METADATA_URI_V4)/task" >"$LAB_DIR/flood" 2>&1 3>&- &
+	flood=$!
+	sleep 2
+	inside "$OTHER" ab -q -n 300 "$uri/task" >"$LAB_DIR/other"
+	wait "$flood"
+	grep -E 'Complete|Failed|Non-2xx|Requests per|99%' "$LAB_DIR/flood" "$LAB_DIR/other"
+	run ! grep -q Non-2xx "$LAB_DIR/flood"
+	[ "$(awk '/^Complete requests/ { print $3 }' "$LAB_DIR/other")" = 300 ]
+	[ "$(awk '/^Failed requests/ { print $3 }' "$LAB_DIR/other")" = 0 ]
+	[ "$(awk '$1 == "99%" { print $2 }' "$LAB_DIR/other")" -lt $((200 * ${LAB_SLOW:-1})) ] # ms
+	# 500 at once and 1,000 a second are its share.
+	[ "$(awk '/^Complete requests/ { print $3 }' "$LAB_DIR/flood")" -lt 9500 ]
+}
+
+@test "a container finds itself described in a file, which it cannot change" {
+	file=$(variable "$APP" ECS_CONTAINER_METADATA_FILE)
+	[[ $file == /opt/ecs/metadata/*/ecs-container-metadata.json ]]
+	root=/proc/$(container_pid "$APP" main)/root
+	"$BATS_TEST_DIRNAME/check-schema.py" metadata_file <"$root$file"
+	[ "$(jq -r '[.TaskARN, .ContainerName, .MetadataFileStatus, .TaskDefinitionFamily] | join(" ")' "$root$file")" = "$APP main READY app" ]
+	[ "$(jq -r .ContainerID "$root$file")" = "$(ask "$APP" "/v4/$(basename "$(dirname "$file")")" | /usr/bin/head -1 | jq -r .DockerId)" ]
+	grep -qE " ${file%/*} ro[, ]" "/proc/$(container_pid "$APP" main)/mountinfo"
+	[ "$(stat -c %a "$root$file")" = 644 ]
 }
 
 @test "introspection answers by the schemas" {

@@ -17,7 +17,7 @@ setup_file() {
 	# The image comes from the first one's loopback registry: the second agent needs it beforehand.
 	LAB_AGENT_PREFIX=(nsenter "--net=/run/netns/$NETNS") # not ip netns exec: that hides /sys/fs/cgroup
 	lab_start_agent agent2 ECS_BRIDGE_SUBNET=172.31.241.0/24 "ECS_CGROUP_PARENT=$CGROUP-2" \
-		ECS_BRIDGE_NAME=ecs1 ECS_IMAGE_PULL_BEHAVIOR=prefer-cached
+		ECS_BRIDGE_NAME=ecs1 ECS_IMAGE_PULL_BEHAVIOR=prefer-cached ECS_CONTAINER_STOP_TIMEOUT=2s
 	skopeo copy --quiet --src-tls-verify=false docker://127.0.0.1:5000/web:latest \
 		"docker-archive:$LAB_DIR/web.tar:127.0.0.1:5000/web:latest"
 	lab_ecsctl agent2 image load "$LAB_DIR/web.tar"

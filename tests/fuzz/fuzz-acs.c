@@ -6,6 +6,7 @@
 
 #include "agent/acs/frame.h"
 #include "agent/acs/private.h"
+#include "agent/engine/task.h"
 #include "common/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -45,11 +46,22 @@ static int stop(void *userdata, const char *arn, struct err *err)
 	return 0;
 }
 
+/* What is handed on has what a report needs. */
+static int interface(void *userdata, const char *arn, const struct task_eni *eni, int64_t wait_ms,
+		     struct err *err)
+{
+	(void) userdata, (void) err;
+	if ((arn && !*arn) || !*eni->ec2_id || !*eni->attachment_arn || wait_ms < 1)
+		abort();
+	return 0;
+}
+
 static const struct acs_handlers handlers = {
 	.on_payload = take,
 	.on_role_credentials = take_role,
 	.on_manifest = candidates,
 	.on_stop_verified = stop,
+	.on_interface = interface,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

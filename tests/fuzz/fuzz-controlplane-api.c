@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The API as a stranger speaks it: lines of "Operation {json}", run one after the other against a
+ * The API as a stranger speaks it: lines of "Operation {json}", each followed by a look at the
+ * services, run one after the other against a
  * store in memory that holds a cluster, an instance, a task definition and a task. "$TASK" and
  * "$INSTANCE" stand for their ARNs, which are random otherwise.
  */
@@ -16,6 +17,7 @@
 #include "controlplane/controlplane.h"
 #include "controlplane/instance.h"
 #include "controlplane/ops.h"
+#include "controlplane/service.h"
 #include "controlplane/store.h"
 #include "controlplane/task.h"
 
@@ -112,6 +114,7 @@ static void run_line(struct controlplane *cp, const char *line, size_t len)
 		memcpy(name, line, (size_t) (blank - line));
 		substitute(&body, blank + 1, len - (size_t) (blank - line) - 1);
 		json_decref(run(cp, name, buf_str(&body), body.len));
+		(void) services_reconcile(cp);
 	}
 	buf_done(&body);
 }

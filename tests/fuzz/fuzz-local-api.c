@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request to the control socket and to the introspection port: "METHOD PATH QUERY". */
+/* A request to the control socket, the introspection port and the task server: "METHOD PATH QUERY". */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 
 #include "agent/http/control.h"
 #include "agent/http/introspection.h"
+#include "agent/metadata/metadata.h"
 #include "common/cleanup.h"
 #include "common/json.h"
 
@@ -66,6 +67,39 @@ static void check(struct http_reply *r, bool is_json)
 	free(r->body);
 }
 
+/* From a container of the task, whose endpoint is "e" and whose role's credentials are "r". */
+static void ask_task_server(const struct agent_view *v, const char *method, const char *path,
+			    const char *rest)
+{
+	static struct role_store *roles;
+	_cleanup_(metadata_freep) struct metadata *m = NULL;
+	struct metadata_params p = { .view = v };
+	struct metadata_request q = { .method = method,
+				      .path = path ? path : "",
+				      .id = rest,
+				      .body = rest ? rest : "",
+				      .body_len = rest ? strlen(rest) : 0,
+				      .user_agent = rest,
+				      .peer.s_addr = 1 };
+	struct http_reply r = {};
+
+	if (!roles && (role_store_new(&roles, NULL) < 0 ||
+		       role_store_put_pending(roles, task.arn, ROLE_TASK, "r", NULL) < 0))
+		abort();
+	p.roles = roles;
+	container.address.s_addr = 1;
+	container.endpoint_id[0] = 'e';
+	if (metadata_new(&p, &m, NULL) < 0)
+		return;
+	metadata_answer(m, &q, &r);
+	/* No header's line is ended by what was asked. */
+	if (r.headers && (strncmp(r.headers, "Location: /", 11) != 0 ||
+			  strcspn(r.headers, "\r\n") != strlen(r.headers) - 1))
+		abort();
+	free(r.headers);
+	check(&r, r.body && *r.body == '{'); /* errors are mere strings */
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct config config = { .data_dir = (char *) "d",
@@ -91,5 +125,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&a, true);
 	introspection_answer(&view, method, path, rest, rest && *rest == 'd' ? rest : NULL, &b);
 	check(&b, false);
+	ask_task_server(&view, method, path, rest);
 	return 0;
 }

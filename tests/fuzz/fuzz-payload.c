@@ -24,6 +24,26 @@ static void try_graph(struct task *t)
 				abort();
 }
 
+/* The mode and the interface come together, and one address of each family leads. */
+static void try_eni(const struct task *t)
+{
+	const struct task_eni *e = t->eni;
+	size_t primaries4 = 0, primaries6 = 0;
+
+	if ((t->network_mode == NETWORK_AWSVPC) != (e != NULL))
+		abort();
+	if (!e)
+		return;
+	for (size_t i = 0; i < e->n_ipv4; i++)
+		primaries4 += e->ipv4[i].primary;
+	for (size_t i = 0; i < e->n_ipv6; i++)
+		primaries6 += e->ipv6[i].primary;
+	if (!e->ec2_id || !*e->ec2_id || e->n_ipv4 + e->n_ipv6 == 0 ||
+	    primaries4 != (e->n_ipv4 > 0) || primaries6 != (e->n_ipv6 > 0) ||
+	    (e->n_ipv4 > 0 && e->prefix4 == 0) || e->prefix6 == 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_(json_decrefp) json_t *obj = NULL, *copy = NULL;
@@ -38,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (!t->containers[i].name || !t->containers[i].image ||
 			    !t->containers[i].log_driver || t->containers[i].log_max_files < 1)
 				abort();
+		try_eni(t);
 		try_graph(t);
 	} else if (t || !err.msg) {
 		abort();

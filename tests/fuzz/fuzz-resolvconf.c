@@ -10,10 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	for (int reachable_only = 0; reachable_only < 2; reachable_only++) {
+	for (int reach = RESOLVCONF_ALL; reach <= RESOLVCONF_BOTH; reach++) {
 		struct resolvconf r = {};
 
-		if (resolvconf_parse((const char *) data, size, reachable_only, &r, NULL) < 0)
+		if (resolvconf_parse((const char *) data, size, (enum resolvconf_reach) reach, &r,
+				     NULL) < 0)
 			abort();
 		if (strv_length(r.nameservers) > RESOLVCONF_ENTRIES_MAX ||
 		    strv_length(r.search) > RESOLVCONF_ENTRIES_MAX ||

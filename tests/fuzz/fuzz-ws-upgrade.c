@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(exact, data, n);
 		if (ws_parse_upgrade(exact, n, "dGhlIHNhbXBsZSBub25jZQ==", &end, &length, NULL) > 0)
 			assert(end <= n && length >= -1);
+		assert(ws_upgrade_date_ms(exact, n) >= 0);
 	}
 	return 0;
 }

@@ -24,3 +24,4 @@ include tests/fuzz/container.mk
 include tests/fuzz/aws.mk
 include tests/fuzz/config.mk
 include tests/fuzz/image.mk
+include tests/fuzz/localtask.mk

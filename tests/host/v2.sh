@@ -12,13 +12,15 @@ boot=--systemd
 build=$1 here=$(dirname "$0")
 shift
 [ $# -gt 0 ] || set -- tests/unit/runtime/container/test-cgroup tests/unit/metrics/test-sampler \
-	tests/integration/net/test-net tests/integration/shim/test-shim tests/integration/shim/test-health \
+	tests/integration/net/test-net tests/integration/net/test-net6 \
+	tests/integration/net/test-eni tests/integration/net/test-eni-vlan \
+	tests/integration/shim/test-shim tests/integration/shim/test-health \
 	tests/integration/shim/test-rootfs tests/integration/engine/test-engine tests/integration/engine/test-fields \
 	tests/integration/engine/test-stops tests/integration/engine/test-limits tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends tests/integration/engine/test-health \
 	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
 	tests/integration/engine/test-offline tests/integration/engine/test-crash \
-	tests/integration/engine/test-crash-matrix
+	tests/integration/engine/test-crash-matrix-{1,2,3}
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
 mkdir "$payload/lib"
@@ -64,7 +66,7 @@ echo "1..$n"
 exit $((failed > 0))
 EOF
 {
-	"$here/vm.sh" $boot --packages runc,busybox-static,nftables,procps,ca-certificates "$payload" \
+	"$here/vm.sh" $boot --packages runc,busybox-static,nftables,procps,ca-certificates,iproute2,iputils-ping "$payload" \
 		"export LAB_SLOW=${LAB_SLOW:-6} ${ENGINE_TEST_ONLY:+ENGINE_TEST_ONLY='$ENGINE_TEST_ONLY'} \
 			${CRASH_POINT:+CRASH_POINT=$CRASH_POINT}; sh ./run" && status=0 || status=$?
 	echo "$status" >"$payload/status"

@@ -23,22 +23,8 @@ fi
 [ $# -eq 2 ] || { sed -n '3,10s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
 payload=$1 command=$2
 cache=${VM_CACHE:-/var/tmp/ecs-vm}
-codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-key=$(echo "$codename$packages" | sha256sum | cut -c1-12)
-for program in mmdebstrap qemu-system-x86_64 mkfs.ext4; do
-	command -v "$program" >/dev/null || { echo "vm.sh: needs $program" >&2 && exit 77; }
-done
-
-make_root() {
-	work=$(mktemp -d "$cache/root.XXXXXX")
-	set --
-	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-		[ ! -s "$f" ] || set -- "$@" "$f"
-	done
-	mmdebstrap --quiet --variant=minbase --include="linux-image-cloud-amd64,initramfs-tools,kmod,iproute2$packages" \
-		--dpkgopt=path-exclude=/usr/share/doc/* --dpkgopt=path-exclude=/usr/share/man/* \
-		--dpkgopt=path-exclude=/usr/share/locale/* "$codename" "$work/root" "$@"
-	cat >"$work/root/sbin/vm-init" <<'EOF'
+make_image() {
+	cat >"$root.root/sbin/vm-init" <<'EOF'
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mountpoint -q /proc || mount -t proc proc /proc
@@ -51,7 +37,7 @@ mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec /sbin/vm-session
 EOF
-	cat >"$work/root/sbin/vm-session" <<'EOF'
+	cat >"$root.root/sbin/vm-session" <<'EOF'
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 exec >/dev/console 2>&1
@@ -64,26 +50,22 @@ sync
 echo o >/proc/sysrq-trigger
 sleep 60
 EOF
-	chmod 755 "$work/root/sbin/vm-init" "$work/root/sbin/vm-session"
-	cp "$work"/root/boot/vmlinuz-* "$cache/$key.kernel"
-	cp "$work"/root/boot/initrd.img-* "$cache/$key.initrd"
-	rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/*
-	mkfs.ext4 -q -d "$work/root" "$work/root.img" 2G
-	mv "$work/root.img" "$cache/$key.img" # last: what it finds is whole
-	rm -rf "$work"
+	chmod 755 "$root.root/sbin/vm-init" "$root.root/sbin/vm-session"
+	mkfs.ext4 -q -d "$root.root" "$root.tmp" 2G
+	mv "$root.tmp" "$root.img" # last: what is found is whole
 }
 
-mkdir -p "$cache"
-[ -s "$cache/$key.img" ] || make_root
+root=$("$(dirname "$0")/../vm/make-root.sh" "$cache" "${packages#,}")
+[ -s "$root.img" ] || make_image
 run=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$run"' EXIT
 cp -a "$payload" "$run/payload"
 echo "$command" >"$run/payload/vm-command"
 mkfs.ext4 -q -d "$run/payload" "$run/payload.img" $(($(du -sm "$run/payload" | cut -f1) * 2 + 64))M
 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nic none -nographic -no-reboot -snapshot \
-	-kernel "$cache/$key.kernel" -initrd "$cache/$key.initrd" \
+	-kernel "$root.kernel" -initrd "$root.initrd" \
 	-append "root=/dev/vda rw $boot console=ttyS0 quiet loglevel=3 panic=-1" \
-	-drive "file=$cache/$key.img,if=virtio,format=raw" -drive "file=$run/payload.img,if=virtio,format=raw" \
+	-drive "file=$root.img,if=virtio,format=raw" -drive "file=$run/payload.img,if=virtio,format=raw" \
 	</dev/null 2>&1 | tee "$run/console"
 status=$(tr -d '\r' <"$run/console" | sed -n 's/^vm-status \([0-9]*\)$/\1/p' | tail -n 1)
 exit "${status:-1}"

@@ -6,16 +6,16 @@ set -u
 top=${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 build=${abs_top_builddir:-$PWD}
 server=$build/ecs-controlplane
-aws=/usr/bin/aws python=/usr/bin/python3
+aws=$top/tests/aws-cli.py python=/usr/bin/python3
 [ -x "$server" ] || { echo "1..0 # SKIP $server is not built"; exit 77; }
-[ -x $aws ] || { echo "1..0 # SKIP $aws is missing"; exit 77; }
+$aws --version >/dev/null 2>&1 || { echo "1..0 # SKIP the AWS CLI is not installed"; exit 77; }
 [ -x $python ] || { echo "1..0 # SKIP $python is missing"; exit 77; }
 
 work=$(mktemp -d /tmp/cp-wire.XXXXXX)
 server_pid='' agent_pid='' n=0
 key=AKIDWIRETEST secret=wire/test+secret
 export AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KEY=$secret AWS_DEFAULT_REGION=us-east-1 AWS_PAGER='' \
-	AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+	AWSCLI_SOCKET=$work/aws.sock AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 unset AWS_SESSION_TOKEN AWS_PROFILE
 
 # shellcheck disable=SC2317 # the trap calls it

@@ -5,7 +5,8 @@
 # WebSocket held open by the shell. No root needed.
 set -u
 
-aws=${ECS_TEST_AWS:-/usr/bin/aws}
+top=${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
+aws=$top/tests/aws-cli.py
 builddir=${abs_top_builddir:-$PWD}
 program=$builddir/ecs-controlplane
 
@@ -25,7 +26,7 @@ n=0
 bad=0
 
 export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1
-export AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+export AWSCLI_SOCKET=$dir/aws.sock AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export AWS_MAX_ATTEMPTS=1 AWS_EC2_METADATA_DISABLED=true
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY AWS_SESSION_TOKEN
 
@@ -271,8 +272,9 @@ yes 'the cluster can go' '.cluster.status == "INACTIVE"' delete-cluster --cluste
 no 'and is gone' ClusterNotFoundException 'Cluster not found.' list-tasks --cluster web
 
 # --- the rest -------------------------------------------------------------------------------------
-no 'services are not offered, honestly' UnsupportedFeatureException CreateService \
-	create-service --service-name s --task-definition web
+no 'load balancers are not offered, honestly' UnsupportedFeatureException loadBalancers \
+	create-service --service-name s --task-definition web --desired-count 1 \
+	--load-balancers loadBalancerName=l,containerName=c,containerPort=80
 no 'nor are capacity providers' UnsupportedFeatureException DescribeCapacityProviders \
 	describe-capacity-providers
 yes 'DiscoverPollEndpoint leads back here' '.endpoint | startswith("http://127.0.0.1:")' \

@@ -3,8 +3,11 @@ if HAVE_CMOCKA
 ENGINE_WORLD = tests/integration/engine/world.c tests/integration/engine/world.h tests/integration/host.h \
 	tests/unit/test.h
 ENGINE_TOLD = tests/integration/engine/told.c tests/integration/engine/told.h
-ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/test-crash \
-	tests/integration/engine/test-crash-matrix tests/integration/engine/test-health \
+# A third of the points each, as all of them take minutes.
+CRASH_MATRIX = tests/integration/engine/test-crash-matrix-1 tests/integration/engine/test-crash-matrix-2 \
+	tests/integration/engine/test-crash-matrix-3
+ENGINE_TESTS = tests/integration/engine/test-awsvpc tests/integration/engine/test-engine tests/integration/engine/test-crash \
+	$(CRASH_MATRIX) tests/integration/engine/test-health \
 	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
 	tests/integration/engine/test-depends tests/integration/engine/test-limits \
 	tests/integration/engine/test-inputs \
@@ -17,6 +20,8 @@ TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c agent/metering.c \
 	$(ENGINE_WORLD)
 tests_integration_engine_test_depends_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_awsvpc_SOURCES = tests/integration/engine/test-awsvpc.c $(ENGINE_WORLD)
+tests_integration_engine_test_awsvpc_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_inputs_SOURCES = tests/integration/engine/test-inputs.c $(ENGINE_WORLD) $(AWS_FAKE)
 tests_integration_engine_test_inputs_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread
 tests_integration_engine_test_engine_SOURCES = tests/integration/engine/test-engine.c $(ENGINE_WORLD)
@@ -42,10 +47,18 @@ tests_integration_engine_test_offline_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 check_LIBRARIES = libcrash.a
 libcrash_a_SOURCES = $(engine_sources)
 libcrash_a_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS
-tests_integration_engine_test_crash_matrix_SOURCES = tests/integration/engine/test-crash-matrix.c $(ENGINE_WORLD) \
+tests_integration_engine_test_crash_matrix_1_SOURCES = tests/integration/engine/test-crash-matrix.c $(ENGINE_WORLD) \
 	$(ENGINE_TOLD)
-tests_integration_engine_test_crash_matrix_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS
-tests_integration_engine_test_crash_matrix_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_crash_matrix_1_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS -DPART=1
+tests_integration_engine_test_crash_matrix_1_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_crash_matrix_2_SOURCES = tests/integration/engine/test-crash-matrix.c $(ENGINE_WORLD) \
+	$(ENGINE_TOLD)
+tests_integration_engine_test_crash_matrix_2_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS -DPART=2
+tests_integration_engine_test_crash_matrix_2_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
+tests_integration_engine_test_crash_matrix_3_SOURCES = tests/integration/engine/test-crash-matrix.c $(ENGINE_WORLD) \
+	$(ENGINE_TOLD)
+tests_integration_engine_test_crash_matrix_3_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS -DPART=3
+tests_integration_engine_test_crash_matrix_3_LDADD = libcrash.a $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_health_SOURCES = tests/integration/engine/test-health.c $(ENGINE_WORLD)
 tests_integration_engine_test_health_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 tests_integration_engine_test_fields_SOURCES = tests/integration/engine/test-fields.c $(ENGINE_WORLD)

@@ -6,3 +6,5 @@ include tests/integration/engine.mk
 include tests/integration/controlplane-wire.mk
 include tests/integration/sessions.mk
 include tests/integration/image.mk
+TESTS += tests/integration/ecsctl-top.py
+EXTRA_DIST += tests/integration/ecsctl-top.py

@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes all packages from a configured build directory and looks at them: packages.sh BUILD-DIR
-# Some minutes. Debian's are made twice and compared; the RPMs are installed into a root of their own and
-# removed again. Needs packaging/install-deps.sh --package, and root for the RPMs' root. Prints TAP.
+# Makes all packages from a configured build directory and looks at them: packages.sh [--once] BUILD-DIR
+# Some minutes. All are made twice and compared, but with --once; the RPMs are installed into a root of their own
+# and removed again. Needs packaging/install-deps.sh --package, and root for the RPMs' root. Prints TAP.
 set -u
+once=
+[ "${1:-}" != --once ] || { once=1 && shift; }
 if [ $# -ne 1 ] || [ ! -e "$1/Makefile" ]; then
 	sed -n '3,5s/^# \{0,1\}//p' "$0" >&2
 	exit 2
@@ -24,15 +26,25 @@ result() { # status description [file]
 	[ -z "${3:-}" ] || sed 's/^/# /' "$3"
 }
 
+is_same() { # dir dir deb|rpm
+	(cd "$dir/$1" && sha256sum ./*."$3") >"$dir/sums"
+	(cd "$dir/$2" && sha256sum -c --quiet "$dir/sums") >"$dir/log" 2>&1
+	result $? "both rounds gave the same $3 packages, byte for byte" "$dir/log"
+}
+
+exec 7>"$build/dist.lock" # tests/vm/run.sh makes it, too
+flock 7
+rm -f "$build"/ecs-agent-*.tar.xz
 make -s -C "$build" dist >"$dir/log" 2>&1 || { tail "$dir/log" && exit 1; }
-tarball=$(echo "$build"/ecs-agent-*.tar.xz)
-for round in one two; do
+cp "$build"/ecs-agent-*.tar.xz "$dir/"
+exec 7>&-
+tarball=$(echo "$dir"/ecs-agent-*.tar.xz)
+rounds=(one two)
+for round in "${rounds[@]:0:${once:-2}}"; do
 	"$top/packaging/make-deb.sh" "$tarball" "$dir/$round" >"$dir/log" 2>&1
 	result $? "Debian packages, round $round" "$dir/log"
 done
-(cd "$dir/one" && sha256sum ./*.deb) >"$dir/sums"
-(cd "$dir/two" && sha256sum -c --quiet "$dir/sums") >"$dir/log" 2>&1
-result $? "both rounds gave the same, byte for byte" "$dir/log"
+[ -n "$once" ] || is_same one two deb
 lintian --allow-root --fail-on error,warning "$dir"/one/ecs-agent_*.deb "$dir"/one/ecs-controlplane_*.deb >"$dir/log" 2>&1
 result $? "lintian has no error and no warning" "$dir/log"
 mkdir "$dir/root"
@@ -44,12 +56,29 @@ printf '%s\n' usr/bin/ecsctl usr/libexec/ecs-agent/ecs-{image,init,pause,shim,un
 	comm -23 - "$dir/programs" >"$dir/log"
 [ ! -s "$dir/log" ]
 result $? "every program is in a package" "$dir/log"
+ls "$dir/root/usr/share/doc/ecs-agent" >"$dir/log"
+grep -q '^operating.md' "$dir/log" && grep -qx 'examples' "$dir/log"
+result $? "the operators' document and the examples come along" "$dir/log"
 "$dir/root/usr/sbin/ecs-agent" -version | grep -q 'Amazon ECS Agent - v'
 result $? "the packaged agent runs"
+dpkg-deb -I "$dir"/one/ecs-agent_*.deb control >"$dir/control"
+grep -qx ' *Conflicts: amazon-ecs-init, ecs-init' "$dir/control" && grep -q 'Depends:.* runc (>= 1.1.5), systemd' "$dir/control"
+result $? "the Debian package asks for runc and systemd, and goes not beside those it replaces" "$dir/control"
+! dpkg-deb -I "$dir"/one/ecs-agent_*.deb conffiles 2>/dev/null | grep . >"$dir/log" &&
+	[ ! -e "$dir/root/etc/ecs/ecs.config" ] && [ -e "$dir/root/usr/share/ecs-agent/ecs.config" ]
+result $? "dpkg knows no settings that it could overwrite" "$dir/log"
+symbols() { dpkg-deb -c "$dir/one/$1-dbgsym"_*.deb | grep '/usr/lib/debug/.build-id/.*\.debug$' >/dev/null; }
+symbols ecs-agent && symbols ecs-controlplane && ! readelf -S "$dir/root/usr/sbin/ecs-agent" | grep '\.debug_info' >/dev/null
+result $? "debug symbols are in packages of their own"
 
 # ---- RPM ----
 "$top/packaging/make-rpm.sh" "$tarball" "$dir/rpm" >"$dir/log" 2>&1
-result $? "RPM packages" "$dir/log"
+result $? "RPM packages, round one" "$dir/log"
+if [ -z "$once" ]; then
+	"$top/packaging/make-rpm.sh" "$tarball" "$dir/rpm-two" >"$dir/log" 2>&1
+	result $? "RPM packages, round two" "$dir/log"
+	is_same rpm rpm-two rpm
+fi
 rpmlint -c "$top/packaging/rpm/rpmlint.toml" "$dir"/rpm/ecs-agent-[0-9]*.rpm "$dir"/rpm/ecs-controlplane-[0-9]*.rpm \
 	"$top/packaging/rpm/ecs-agent.spec" >"$dir/log" 2>&1
 grep -q ' 0 errors, 0 warnings' "$dir/log"
@@ -81,9 +110,21 @@ result $? "it is enabled and not started" "$sys/notes"
 result $? "settings that were there stay"
 in_root -V ecs-agent || ! grep -v ' c /etc/ecs/ecs.config$' "$dir/log" >"$dir/odd"
 result $? "every file is as it was packaged" "$dir/log"
+chmod 0700 "$sys/usr/bin/ecsctl"
+! in_root -V ecs-agent && grep -q '/usr/bin/ecsctl$' "$dir/log" && chmod 0755 "$sys/usr/bin/ecsctl"
+result $? "a file that is not would be noticed" "$dir/log"
+for unit in ecs ecs-boot ecs-drain ecs-controlplane; do
+	SYSTEMD_UNIT_PATH=$sys/usr/lib/systemd/system:/lib/systemd/system:/usr/lib/systemd/system \
+		systemd-analyze verify --man=no "$sys/usr/lib/systemd/system/$unit.service" 2>&1 |
+		grep "$unit.service" | grep -v 'is not executable'
+done >"$dir/log"
+[ ! -s "$dir/log" ] && grep -qx 'ExecStart=/usr/sbin/ecs-agent' "$sys/usr/lib/systemd/system/ecs.service"
+result $? "the units are where systemd looks, and it understands them" "$dir/log"
 : >"$sys/notes"
 in_root -U --force "$agent" && grep -qx 'systemctl try-restart ecs.service' "$sys/notes" && ! grep -q ' stop ' "$sys/notes"
 result $? "an upgrade restarts the agent if it runs, and stops nothing" "$sys/notes"
+[ "$(cat "$sys/etc/ecs/ecs.config")" = ECS_CLUSTER=mine ]
+result $? "and leaves the settings as they are"
 : >"$sys/notes"
 in_root -e ecs-agent ecs-controlplane && grep -qx 'systemctl stop ecs-drain.service' "$sys/notes"
 result $? "a removal ends tasks first" "$sys/notes"

@@ -2,6 +2,7 @@
 include tests/unit/agent/config/local.mk
 include tests/unit/agent/engine/local.mk
 include tests/unit/agent/http/local.mk
+include tests/unit/agent/localtask/local.mk
 include tests/unit/agent/metadata/local.mk
 include tests/unit/agent/sessions/local.mk
 include tests/unit/aws/local.mk

@@ -38,8 +38,8 @@ garbage)
 	;;
 signal) kill -SEGV $$ ;;
 hang)
-	sleep 9000 &
-	sleep 9000
+	sleep 300 &
+	sleep 300
 	;;
 nothing) exit 0 ;;     # says that the container runs, and there is none
 stranger)              # the same, and names somebody else's process

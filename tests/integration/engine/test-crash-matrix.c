@@ -2,7 +2,8 @@
 /*
  * The agent ends at each of the moments of agent/engine/crash.h, one after the other, and is started
  * again: each container starts once at most, each change is told at least once and in order, and in
- * the end nothing is left. CRASH_POINT=NAME tries one, CRASH_HITS=N also its 2nd to Nth time.
+ * the end nothing is left. CRASH_POINT=NAME tries one, CRASH_HITS=N also its 2nd to Nth time. The
+ * points are dealt out to PARTS programs, of which this one is number PART.
  */
 #include "tests/unit/test.h"
 
@@ -25,11 +26,12 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/json.h"
+#include "common/spawn.h"
 #include "tests/integration/engine/told.h"
 #include "tests/integration/engine/world.h"
 #include "tests/integration/host.h"
 
-enum { PATIENCE_MS = 60000, CLEANUP_WAIT_MS = 300, LIVES_MAX = 20, RESTARTS = 2 };
+enum { PATIENCE_MS = 60000, CLEANUP_WAIT_MS = 300, LIVES_MAX = 20, RESTARTS = 2, PARTS = 3 };
 
 #define POINT_NAME(name) #name,
 static const char *const names[] = { CRASH_POINT_TABLE(POINT_NAME) };
@@ -84,6 +86,7 @@ static const struct what {
 	const char *id, *ends, *helper_ends;
 	bool pulls;
 	bool shares;                  /* namespaces, which somebody holds */
+	bool has_eni;                 /* an interface of its own */
 	int restarts;
 	const char *volumes, *mounts; /* after the marks */
 } tasks[] = {
@@ -93,6 +96,7 @@ static const struct what {
 	{ .id = "pulls", .pulls = true },
 	{ .id = "shares", .shares = true },
 	{ .id = "again", .restarts = RESTARTS },
+	{ .id = "owns", .has_eni = true },
 	{ .id = "keeps", /* a volume with something mounted on it, and a copy of what the image has */
 	  .volumes = "[{\"name\":\"memory\",\"type\":\"docker\",\"dockerVolumeConfiguration\":{"
 		     "\"driverOpts\":{\"type\":\"tmpfs\",\"device\":\"tmpfs\",\"o\":\"size=1m\"}}},"
@@ -138,8 +142,14 @@ static json_t *container(const struct what *w, const char *name, const char *end
 			 w->restarts > 0);
 }
 
+/* A veth stands for it; it has to come back each time. */
+static const char eni[] = "[{\"ec2Id\":\"eni-1\",\"macAddress\":\"02:00:5e:00:00:01\","
+			  "\"ipv4Addresses\":[{\"privateAddress\":\"198.51.100.7\",\"primary\":true}],"
+			  "\"subnetGatewayIpv4Address\":\"198.51.100.1/24\"}]";
+
 static json_t *task(const struct what *w)
 {
+	json_t *enis = NULL;
 	json_t *containers = json_array();
 	json_t *volumes =
 		json_pack("[{s:s,s:{s:s}}]", "name", "marks", "host", "sourcePath", told_marks);
@@ -149,7 +159,10 @@ static json_t *task(const struct what *w)
 		(void) json_array_append_new(containers,
 					     container(w, "helper", w->helper_ends, false));
 	extend(volumes, w->volumes);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o}", "arn", arn_of(w), "family", "crash",
+	if (w->has_eni && json_parse(eni, strlen(eni), &enis, NULL) < 0)
+		abort();
+	return json_pack("{s:o*,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o}",
+			 "elasticNetworkInterfaces", enis, "arn", arn_of(w), "family", "crash",
 			 "version", "1", "desiredStatus", "RUNNING", "pidMode",
 			 w->shares ? "task" : "", "ipcMode", w->shares ? "task" : "", "volumes",
 			 volumes, "containers", containers);
@@ -407,15 +420,23 @@ static bool try_point(enum crash_point p, int hit)
 	return died;
 }
 
+/* @n: its place among those that are tried. */
+static bool is_ours(enum crash_point p, size_t n)
+{
+	const char *only = getenv("CRASH_POINT");
+
+	return only ? strcmp(only, names[p]) == 0 : n % PARTS == PART - 1;
+}
+
 static void at_every_point(void **state _unused_)
 {
-	const char *only = getenv("CRASH_POINT"), *hits = getenv("CRASH_HITS");
+	const char *hits = getenv("CRASH_HITS");
 	int most = hits ? (int) strtol(hits, NULL, 10) : 1;
 	int64_t begin = clock_mono_ms();
 	int deaths = 0;
 
 	for (int p = 0; p < _CRASH_POINT_MAX; p++) {
-		if (only && strcmp(only, names[p]) != 0)
+		if (!is_ours((enum crash_point) p, (size_t) p))
 			continue;
 		if (!try_point((enum crash_point) p, 1))
 			fail_msg("%s: was never reached", names[p]);
@@ -425,8 +446,8 @@ static void at_every_point(void **state _unused_)
 		for (int hit = 2; hit <= most && try_point((enum crash_point) p, hit); hit++)
 			deaths++;
 	}
-	print_message("# %d deaths at %d points, %.1f s\n", deaths, _CRASH_POINT_MAX,
-		      (double) (clock_mono_ms() - begin) / 1000);
+	print_message("# %d deaths, part %d of %d of %d points, %.1f s\n", deaths, PART, PARTS,
+		      _CRASH_POINT_MAX, (double) (clock_mono_ms() - begin) / 1000);
 }
 
 /* A container whose parent dies is reported and collected, whether the agent sees it or not. */
@@ -436,11 +457,10 @@ static void shims_die_as_well(void **state _unused_)
 						   CRASH_PORTS_PUBLISHED, CRASH_STOP_BEFORE,
 						   CRASH_STOP_SENT,       CRASH_EXIT_HEARD,
 						   CRASH_RESTORE_ADOPTED };
-	const char *only = getenv("CRASH_POINT");
 
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++)
 		for (int who = SHIMS; who <= (AGENT | SHIMS); who++) {
-			if (only && strcmp(only, names[points[i]]) != 0)
+			if (!is_ours(points[i], i))
 				continue;
 			victims = who;
 			(void) live_through(points[i], 1, _CRASH_POINT_MAX);
@@ -457,6 +477,11 @@ int main(void)
 
 	world_begin();
 	told_begin();
+	if (spawn_wait((char *[]){ (char *) "ip", (char *) "link", (char *) "add", (char *) "eni",
+				   (char *) "address", (char *) "02:00:5e:00:00:01",
+				   (char *) "type", (char *) "veth", NULL },
+		       NULL) != 0)
+		abort();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	if (shared == MAP_FAILED)

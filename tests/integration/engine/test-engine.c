@@ -48,6 +48,7 @@ static int end_agent(void **state _unused_)
 			world_turn(20);
 	clean = world_gets_clean();
 	world_end_agent();
+	world.config.dynamic_port_first = WORLD_PORT_FIRST;
 	(void) json_array_clear(world.reports);
 	return clean ? 0 : -1;
 }
@@ -199,6 +200,41 @@ static void a_task_waits_for_a_port_of_another(void **state _unused_)
 	assert_int_equal(engine_stop_task(world.engine, ARN("first"), NULL, NULL, NULL), 0);
 	assert_non_null(world_wait(ARN("second"), "RUNNING", PATIENCE_MS));
 	assert_null(engine_find_task(world.engine, ARN("second"))->waiting_for);
+}
+
+/*
+ * The range has one port, which nobody had before this test, and somebody had it a moment ago: before
+ * the agent's restart, too.
+ */
+static void a_task_waits_for_a_port_that_rests(void **state _unused_)
+{
+	static const char members[] = ",\"command\":[\"sleep\",\"1000\"],\"stopTimeout\":1,"
+				      "\"portMappings\":[{\"containerPort\":80}]";
+	const struct container *c;
+
+	world_end_agent();
+	world.config.dynamic_port_first = WORLD_PORT_LAST;
+	world_start_agent();
+	assert_int_equal(world_run(ARN("had"), members), 0);
+	assert_non_null(world_wait(ARN("had"), "RUNNING", PATIENCE_MS));
+	assert_int_equal(engine_stop_task(world.engine, ARN("had"), NULL, NULL, NULL), 0);
+	assert_non_null(world_wait(ARN("had"), "STOPPED", PATIENCE_MS));
+	for (int i = 0; i < 2; i++) {
+		char arn[] = ARN("wants0");
+
+		arn[strlen(arn) - 1] = (char) ('0' + i);
+		assert_int_equal(world_run(arn, members), 0);
+		world_turn(1500);
+		c = &engine_find_task(world.engine, arn)->containers[0];
+		assert_null(c->error_name);
+		assert_string_equal(c->waits_note,
+				    "a host port that has rested since its last use");
+		assert_int_equal(c->known, CONTAINER_NONE);
+		assert_int_equal(engine_stop_task(world.engine, arn, NULL, NULL, NULL), 0);
+		assert_non_null(world_wait(arn, "STOPPED", PATIENCE_MS));
+		world_end_agent();
+		world_start_agent();
+	}
 }
 
 static void one_stopped_before_its_pull_says_so(void **state _unused_)
@@ -699,6 +735,78 @@ static void a_stopped_task_is_cleaned_up_in_time(void **state _unused_)
 	assert_null(engine_find_task(world.engine, ARN("brief")));
 }
 
+static json_t *metadata_file_of(const char *task)
+{
+	_cleanup_(freep) char *path = path_join("%s/metadata/%s/main/ecs-container-metadata.json",
+						world.config.data_dir, task);
+	_cleanup_(freep) char *text = NULL;
+	size_t len = 0;
+
+	if (fs_read_file(AT_FDCWD, path, 1 << 20, &text, &len, NULL) < 0)
+		return NULL;
+	assert_non_null(strstr(text, "\n\t\"Cluster\""));
+	return json_loadb(text, len, 0, NULL);
+}
+
+/* It sees the second text under the first one's name, and cannot change it; so after a restart. */
+static void a_container_reads_of_itself(void **state _unused_)
+{
+	static const char members[] =
+		",\"stopTimeout\":1,\"portMappings\":[{\"containerPort\":80}],\"command\":[\"sh\","
+		"\"-c\","
+		"\"f=$ECS_CONTAINER_METADATA_FILE; until grep -q READY $f; do sleep 0.05; done; "
+		"echo x 2>/dev/null >$f.y || echo cannot write; "
+		"until grep -q again $f; do sleep 0.05; done; echo seen ${#f}; sleep 1000\"]";
+	_cleanup_(freep) char *path = path_join(
+		"%s/metadata/reads/main/ecs-container-metadata.json", world.config.data_dir);
+	json_auto_t *first = NULL, *second = NULL;
+	const struct container *c;
+	char endpoint[37];
+
+	assert_int_equal(world_run(ARN("reads"), members), 0);
+	assert_non_null(world_wait(ARN("reads"), "RUNNING", PATIENCE_MS));
+	assert_true(world_wait_output(ARN("reads"), "cannot write"));
+	c = &engine_find_task(world.engine, ARN("reads"))->containers[0];
+	(void) snprintf(endpoint, sizeof(endpoint), "%s", c->endpoint_id);
+	first = metadata_file_of("reads");
+	assert_string_equal(json_get_string(first, "TaskARN", ""), ARN("reads"));
+	assert_string_equal(json_get_string(first, "Cluster", ""), "test");
+	assert_string_equal(json_get_string(first, "ContainerName", ""), "main");
+	assert_string_equal(json_get_string(first, "ContainerID", ""), c->id);
+	assert_string_equal(json_get_string(first, "MetadataFileStatus", ""), "READY");
+	assert_int_equal(json_get_int(json_array_get(json_object_get(first, "PortMappings"), 0),
+				      "HostPort", 0),
+			 c->bindings[0].host_port);
+	assert_null(json_object_get(first, "HostPrivateIPv4Address"));
+
+	/* A crash between the stages: the first one is there, and the agent comes back. */
+	world_end_agent();
+	assert_int_equal(fs_write_file(AT_FDCWD, path, "{\"Cluster\":\"again\"}", 19, 0644, NULL),
+			 0);
+	world_start_agent();
+	assert_true(world_wait_output(ARN("reads"), "seen 82"));
+	c = &engine_find_task(world.engine, ARN("reads"))->containers[0];
+	assert_string_equal(c->endpoint_id, endpoint);
+	second = metadata_file_of("reads");
+	assert_string_equal(json_get_string(second, "Cluster", ""), "again");
+	assert_string_equal(json_get_string(second, "ContainerID", ""), c->id);
+	assert_string_equal(json_get_string(second, "MetadataFileStatus", ""), "READY");
+
+	world.config.task_cleanup_wait_ms = 1;
+	assert_int_equal(engine_stop_task(world.engine, ARN("reads"), NULL, NULL, NULL), 0);
+	for (int i = 0; i < 6000 && engine_find_task(world.engine, ARN("reads")); i++)
+		world_turn(10);
+	world.config.task_cleanup_wait_ms = 3600000;
+	assert_null(metadata_file_of("reads"));
+
+	/* What belongs to no task goes when the agent starts. */
+	(void) strcpy(strstr(path, "reads"), "nobody");
+	assert_int_equal(mkdir(path, 0700), 0);
+	world_end_agent();
+	world_start_agent();
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static size_t layers_left(void)
 {
 	_cleanup_(freep) char *path = path_join("%s/containers", world.config.data_dir);
@@ -716,7 +824,9 @@ static void a_task_is_known_until_its_layer_is_gone(void **state _unused_)
 	_cleanup_(freep) char *trash = path_join("%s/trash", world.config.data_dir);
 	size_t before = layers_left();
 
-	(void) rmdir(trash); /* what was in it is gone since the last test, or this fails below */
+	/* A child still empties it after the last test. */
+	for (int i = 0; i < 6000 && rmdir(trash) < 0 && errno != ENOENT; i++)
+		world_turn(10);
 	assert_int_equal(fs_write_file(AT_FDCWD, trash, "", 0, 0600, NULL), 0);
 	world.config.task_cleanup_wait_ms = 1;
 	assert_int_equal(world_run(ARN("kept"), ",\"command\":[\"true\"]"), 0);
@@ -804,6 +914,7 @@ int main(void)
 		with_agent(a_flushed_ruleset_is_noticed_and_restored),
 		with_agent(a_fixed_port_somebody_holds_is_an_error),
 		with_agent(a_task_waits_for_a_port_of_another),
+		with_agent(a_task_waits_for_a_port_that_rests),
 		with_agent(one_stopped_before_its_pull_says_so),
 		with_agent(a_network_that_cannot_be_made_is_named),
 		with_agent(a_stop_is_quick_when_the_container_obeys),
@@ -824,6 +935,7 @@ int main(void)
 		with_agent(a_repeated_payload_changes_nothing),
 		with_agent(a_killed_agent_neither_loses_nor_doubles),
 		with_agent(a_stopped_task_is_cleaned_up_in_time),
+		with_agent(a_container_reads_of_itself),
 		with_agent(a_task_is_known_until_its_layer_is_gone),
 		with_agent(running_follows_the_payload),
 		with_agent(a_burst_comes_up_whole),

@@ -92,7 +92,7 @@ static int end(void **state _unused_)
 static void run(const char *id, int cpu, const char *more)
 {
 	_cleanup_(freep) char *text = path_join(
-		",\"cpu\":%d,\"stopTimeout\":2,\"command\":[\"sh\",\"-c\",\"%s\"]", cpu, more);
+		",\"cpu\":%d,\"stopTimeout\":10,\"command\":[\"sh\",\"-c\",\"%s\"]", cpu, more);
 
 	assert_int_equal(world_run(arn_of(id), text), 0);
 }
@@ -193,7 +193,7 @@ static void a_slow_stop_and_a_slow_pull_delay_nobody(void **state _unused_)
 	run("quick", 10, "exit 0");
 	c = &task_of("quick")->containers[0];
 	assert_true(turn_until(stopped, "quick"));
-	/* By the clock of what happened, not of whoever looks: the slow one has two seconds. */
+	/* By the clock of what happened, not of whoever looks: the slow one has ten seconds. */
 	assert_true(turn_until(stopped, "slow"));
 	assert_true(c->finished_ms <= task_of("slow")->containers[0].finished_ms);
 	assert_int_equal(task_of("pulling")->known, TASK_NONE);

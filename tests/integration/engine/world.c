@@ -21,6 +21,7 @@
 #include "common/spawn.h"
 #include "common/strv.h"
 #include "runtime/cgroup/cgroup.h"
+#include "runtime/net/locallink.h"
 #include "tests/integration/host.h"
 
 struct world world;
@@ -91,13 +92,14 @@ static void set_config(void)
 
 	*c = (struct config){
 		.cluster = strdup("test"),
-		.dynamic_port_first = 41000,
-		.dynamic_port_last = 41999,
+		.dynamic_port_first = WORLD_PORT_FIRST,
+		.dynamic_port_last = WORLD_PORT_LAST,
 		.task_cpu_mem_limit = true,
 		.cgroup_cpu_period_usec = 100000,
 		.stop_timeout_ms = 10000,
 		.start_timeout_ms = 30000,
 		.pull_behavior = PULL_PREFER_CACHED,
+		.metadata_file = true,
 		.image_pulls = 3,
 		.image_pull_inactivity_ms = 5000,
 		.image_cleanup_interval_ms = 3600000,
@@ -111,6 +113,9 @@ static void set_config(void)
 		.cgroup_parent = path_join("/ecs-engine-test-%d", getpid()),
 		.cgroup_root = strdup("/sys/fs/cgroup"),
 		.bridge_name = strdup("ecsengtest0"),
+		.task_eni = true,
+		.awsvpc_block_imds = true,
+		.awsvpc_bridge_name = strdup("ecsengtest1"),
 		.libexec_dir = strdup(build ? build : "."),
 	};
 	(void) inet_pton(AF_INET, "10.231.0.0", &c->bridge_subnet);
@@ -186,6 +191,7 @@ void world_end(void)
 	free(world.config.cgroup_parent);
 	free(world.config.cgroup_root);
 	free(world.config.bridge_name);
+	free(world.config.awsvpc_bridge_name);
 	free(world.config.libexec_dir);
 }
 
@@ -230,12 +236,17 @@ static int start_agent(struct err *ret)
 	_cleanup_(err_done) struct err err = {};
 	_cleanup_(freep) char *netns = path_join("%s/netns", world.config.run_dir);
 	const struct config *c = &world.config;
+	const struct local_params local = { .bridge = c->awsvpc_bridge_name,
+					    .subnet.s_addr = inet_addr("169.254.172.0"),
+					    .prefix_len = 22 };
 	struct net_params np = { .bridge = c->bridge_name,
 				 .subnet = c->bridge_subnet,
 				 .prefix_len = c->bridge_prefix_len,
 				 .netns_dir = netns,
 				 .dynamic_first = c->dynamic_port_first,
-				 .dynamic_last = c->dynamic_port_last };
+				 .dynamic_last = c->dynamic_port_last,
+				 .service_port = 51679,
+				 .local = &local };
 	struct engine_params ep = { .loop = world.loop, .config = c };
 
 	must(fs_mkdir_p(netns, 0700, &err), &err, "netns directory");
@@ -418,6 +429,7 @@ bool world_is_spotless(void)
 {
 	return entries_below(world.config.data_dir, "containers") == 0 &&
 	       entries_below(world.config.data_dir, "volumes") == 0 &&
+	       entries_below(world.config.data_dir, "metadata") == 0 &&
 	       entries_below(world.config.data_dir, "trash") == 0 &&
 	       entries_below(world.config.image_dir, "pins") == 0 && our_processes() == 0 &&
 	       world_is_clean();
@@ -430,7 +442,8 @@ void world_print_leftovers(void)
 	(void) fflush(stdout);
 	/* not by shell(), whose child has no standard output */
 	if (asprintf(&text,
-		     "{ cd '%s'; ls -d run/*/* data/containers/* data/volumes/* data/trash/* "
+		     "{ cd '%s'; ls -d run/*/* data/containers/* data/volumes/* data/metadata/* "
+		     "data/trash/* "
 		     "images/pins/* /sys/fs/cgroup/*%s/*/ /sys/fs/cgroup%s/*/ 2>/dev/null; grep -e "
 		     "'%s/data' -e '%s/run/.*/shm' /proc/self/mountinfo; nft list table inet ecs | "
 		     "grep elements; ps -eo pid,ppid,stat,etimes,wchan,args | grep -F '%s' | grep "

@@ -11,6 +11,8 @@
 #include "agent/engine/engine.h"
 
 #define IMAGE "ecs-engine-test:1"
+enum { WORLD_PORT_FIRST = 41000, WORLD_PORT_LAST = 41999 }; /* config's dynamic range, at first */
+
 #define ARN(id) "arn:aws:ecs:eu-west-1:123456789012:task/test/" id
 
 struct world {

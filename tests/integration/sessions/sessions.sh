@@ -4,9 +4,10 @@
 # the AWS CLI, on loopback. Prints TAP. Needs no privileges.
 set -u
 build=${abs_top_builddir:-.}
-aws_cli=${AWS_CLI:-/usr/bin/aws}
+aws_cli=${abs_top_srcdir:-.}/tests/aws-cli.py
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ecs-sessions.XXXXXX")
 here=${abs_top_srcdir:-.}/tests/integration/sessions
+export AWSCLI_SOCKET=$dir/aws.sock
 cp_pid='' peer_pid='' relay_pid='' port=0 n=0 failed=0
 
 finish() {
@@ -18,7 +19,7 @@ finish() {
 }
 trap finish EXIT
 
-for tool in "$aws_cli" curl openssl /usr/bin/python3; do
+for tool in aws curl openssl /usr/bin/python3; do
 	command -v "$tool" >/dev/null || { echo "1..0 # SKIP $tool is missing"; exit 77; }
 done
 

@@ -212,6 +212,28 @@ static void a_wrong_clock_is_noticed_and_mended(void **state)
 	assert_int_equal(b->server.requests, 2);
 }
 
+/* Of what is learnt nothing may stay once somebody has set the clock. */
+static void a_clock_that_was_set_is_believed_again(void **state)
+{
+	struct bench *b = *state;
+
+	b->fail_status = 403;
+	b->fail_body = "{\"__type\":\"InvalidSignatureException\",\"message\":\"expired\"}";
+	b->fail_first = 1;
+	b->skewed_date = true;
+	call(b, NULL);
+	assert_in_range(http_now_ms(b->http) - clock_real_ms(), 3590 * 1000, 3610 * 1000);
+	b->fail_first = 1;
+	b->skewed_date = false; /* the server's own Date */
+	call(b, NULL);
+	assert_int_equal(b->err_code, 0);
+	assert_int_equal(b->server.requests, 4);
+	assert_in_range(http_now_ms(b->http) - clock_real_ms() + 1000, 990, 1010);
+	assert_false(http_learn_time(b->http, 0));
+	assert_false(http_learn_time(b->http, clock_real_ms() + 200 * 1000));
+	assert_true(http_learn_time(b->http, clock_real_ms() - 300 * 1000));
+}
+
 static void the_retry_bucket_runs_dry(void **state)
 {
 	struct bench *b = *state;
@@ -448,6 +470,7 @@ int main(void)
 		TEST(a_client_error_is_final),
 		TEST(throttling_is_worth_another_attempt),
 		TEST(a_wrong_clock_is_noticed_and_mended),
+		TEST(a_clock_that_was_set_is_believed_again),
 		TEST(the_retry_bucket_runs_dry),
 		TEST(a_patient_call_does_not_draw_on_the_bucket),
 		TEST(waiting_calls_can_be_sent_at_once),

@@ -122,6 +122,24 @@ static void get(struct bench *b, const char *path)
 	assert_true(loop_until(b->event, &b->done, 5000));
 }
 
+static void another_place_has_a_token_of_its_own(void **state)
+{
+	struct fake_http other;
+	struct bench *b = *state, there = { .token = "" };
+
+	fake_http_start(&other, serve, &there);
+	get(b, "latest/meta-data/instance-id");
+	assert_int_equal(imds_set_endpoint(b->imds, b->server.url, NULL), 0);
+	get(b, "latest/meta-data/instance-id");
+	assert_int_equal(b->tokens, 1); /* the same place */
+	assert_int_equal(imds_set_endpoint(b->imds, other.url, NULL), 0);
+	get(b, "latest/meta-data/instance-id");
+	assert_string_equal(b->data, "i-1");
+	assert_int_equal(b->tokens, 1);
+	assert_int_equal(there.tokens, 1);
+	fake_http_stop(&other);
+}
+
 static void one_token_serves_many_paths(void **state)
 {
 	struct bench *b = *state;
@@ -178,6 +196,25 @@ static void a_host_without_it_fails_fast_and_remembers(void **state)
 	assert_int_equal(b->err_code, EHOSTUNREACH);
 	assert_true(clock_mono_ms() - start < 1000);
 	fake_http_start(&b->server, serve, b);
+}
+
+/* An EC2 instance whose service is late: the next question goes out, and whoever waits is told of trouble. */
+static void a_host_that_has_it_asks_again(void **state)
+{
+	struct bench *b = *state;
+	struct imds_params p = {
+		.http = b->http, .endpoint = b->server.url, .expected = true, .retry_ms = 1
+	};
+
+	b->imds = imds_free(b->imds);
+	assert_int_equal(imds_new(&p, &b->imds, NULL), 0);
+	fake_http_stop(&b->server);
+	get(b, "latest/meta-data/instance-id");
+	assert_int_equal(b->err_code, ECONNREFUSED);
+	fake_http_start(&b->server, serve, b);
+	assert_int_equal(imds_set_endpoint(b->imds, b->server.url, NULL), 0);
+	get(b, "latest/meta-data/instance-id");
+	assert_string_equal(b->data, "i-1");
 }
 
 static void on_identity(void *userdata, const struct imds_identity *id, const struct err *err)
@@ -257,6 +294,24 @@ static void the_instance_role_is_fetched_once(void **state)
 	ask(b, c);
 	assert_string_equal(b->key, "ASIA1");
 	assert_int_equal(b->server.requests, 5);
+}
+
+/* It is the clock that may be wrong, a day ahead after a boot, say. */
+static void keys_that_just_came_count_whatever_the_clock_says(void **state)
+{
+	struct bench *b = *state;
+	const struct aws_credentials_params p = { .event = b->event, .imds = b->imds };
+	_cleanup_(aws_credentials_freep) struct aws_credentials *c = NULL;
+
+	b->role_answer = "{\"Code\":\"Success\",\"AccessKeyId\":\"ASIA2\","
+			 "\"SecretAccessKey\":\"s\",\"Token\":\"t\","
+			 "\"Expiration\":\"2020-01-01T00:00:00Z\"}";
+	assert_int_equal(aws_credentials_new(&p, &c, NULL), 0);
+	ask(b, c);
+	assert_string_equal(b->key, "ASIA2");
+	ask(b, c);
+	assert_string_equal(b->key, "ASIA2");
+	assert_int_equal(b->server.requests, 3);
 }
 
 static void without_any_source_requests_go_unsigned(void **state)
@@ -388,13 +443,16 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(one_token_serves_many_paths),
+		TEST(another_place_has_a_token_of_its_own),
 		TEST(a_refused_token_is_fetched_again),
 		TEST(what_is_not_there_is_not_asked_for_twice),
 		TEST(errors_are_tried_five_times),
 		TEST(a_host_without_it_fails_fast_and_remembers),
+		TEST(a_host_that_has_it_asks_again),
 		TEST(the_identity_has_document_and_signature),
 		TEST(static_keys_win),
 		TEST(the_instance_role_is_fetched_once),
+		TEST(keys_that_just_came_count_whatever_the_clock_says),
 		TEST(without_any_source_requests_go_unsigned),
 		TEST(a_role_that_fails_is_trouble_not_silence),
 		TEST(the_shared_file_is_a_source),

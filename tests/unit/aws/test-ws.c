@@ -543,6 +543,24 @@ static void a_refusal_gives_its_body_as_text(void **state)
 	assert_non_null(strstr(c->text, "{\"InactiveInstanceException\":\"off\"}"));
 }
 
+static void a_refusal_tells_the_time(void **state)
+{
+	struct client *c = *state;
+	time_t t = time(NULL) + 7200;
+	char refusal[256], date[64];
+
+	(void) strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&t));
+	(void) snprintf(refusal, sizeof(refusal),
+			"HTTP/1.1 403 Forbidden\r\nDate: %s\r\nContent-Length: 0\r\n\r\n", date);
+	c->server.refusal = refusal;
+	dial(c, NULL);
+	assert_true(loop_until(c->event, &c->closed, 5000));
+	assert_in_range(http_now_ms(c->http) - clock_real_ms(), 7190 * 1000, 7210 * 1000);
+	assert_int_equal(ws_upgrade_date_ms(refusal, 30), 0);
+	assert_int_equal(ws_upgrade_date_ms("HTTP/1.1 403 No\r\nDate: soon\r\n", 29), 0);
+	assert_int_equal(ws_upgrade_date_ms("", 0), 0);
+}
+
 static void bad_answers_are_refused(void **state)
 {
 	static const struct {
@@ -643,6 +661,7 @@ int main(void)
 		TEST(garbage_frames_end_it_with_a_protocol_error),
 		TEST(a_ws_may_be_freed_in_its_handler),
 		TEST(a_refusal_gives_its_body_as_text),
+		TEST(a_refusal_tells_the_time),
 		TEST(bad_answers_are_refused),
 		TEST(a_wrong_accept_key_is_refused),
 		TEST(nobody_there_is_told_at_once),

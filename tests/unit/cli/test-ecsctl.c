@@ -10,7 +10,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/host-check.h"
-#include "cli/logs.h"
+#include "cli/log-reader.h"
 #include "cli/table.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
@@ -139,7 +139,7 @@ static void ps_tells_status_ports_and_waiting(void **state _unused_)
 
 	assert_non_null(answer);
 	sink_open(&s);
-	print_ps(answer, false, NOW_MS, s.f);
+	print_ps(answer, &(struct ps_wish){}, NOW_MS, s.f);
 	assert_string_equal(
 		sink_text(&s),
 		"TASK          DEFINITION  CONTAINER  IMAGE    STATUS                          "
@@ -151,7 +151,7 @@ static void ps_tells_status_ports_and_waiting(void **state _unused_)
 		"                           memory (512 MiB), for 8 seconds\n");
 	sink_close(&s);
 	sink_open(&s);
-	print_ps(answer, true, NOW_MS, s.f);
+	print_ps(answer, &(struct ps_wish){ .all = true }, NOW_MS, s.f);
 	assert_non_null(strstr(sink_text(&s), "Failed: CannotPullContainerError"));
 	sink_close(&s);
 }
@@ -169,7 +169,7 @@ static void ps_tells_what_a_container_waits_for(void **state _unused_)
 	struct sink s;
 
 	sink_open(&s);
-	print_ps(answer, false, NOW_MS, s.f);
+	print_ps(answer, &(struct ps_wish){}, NOW_MS, s.f);
 	assert_string_equal(
 		sink_text(&s),
 		"TASK  DEFINITION  CONTAINER  IMAGE  STATUS                    PORTS  WAITING FOR\n"
@@ -201,7 +201,7 @@ static void ps_tells_the_health(void **state _unused_)
 				     cases[i].health) > 0);
 		answer = json_loads(text, 0, NULL);
 		sink_open(&s);
-		print_ps(answer, false, NOW_MS, s.f);
+		print_ps(answer, &(struct ps_wish){}, NOW_MS, s.f);
 		assert_non_null(strstr(sink_text(&s), cases[i].want));
 		assert_int_equal(strchr(sink_text(&s), '(') != NULL, i > 0);
 		sink_close(&s);
@@ -214,7 +214,7 @@ static void ps_without_tasks_is_its_headings(void **state _unused_)
 	struct sink s;
 
 	sink_open(&s);
-	print_ps(answer, false, NOW_MS, s.f);
+	print_ps(answer, &(struct ps_wish){}, NOW_MS, s.f);
 	assert_string_equal(sink_text(&s), "TASK  DEFINITION  CONTAINER  IMAGE  STATUS  PORTS\n");
 	sink_close(&s);
 }
@@ -275,14 +275,15 @@ static void log_lines_go_where_they_were_written(void **state _unused_)
 {
 	static const char out_line[] =
 		"{\"log\":\"hello\\u0000\\n\",\"stream\":\"stdout\",\"time\":\"T1\"}";
+	static const struct log_wish plain = {}, times = { .timestamps = true };
 	static const char err_line[] = "{\"log\":\"oops\",\"stream\":\"stderr\",\"time\":\"T2\"}";
 	struct sink out, errs;
 
 	sink_open(&out);
 	sink_open(&errs);
-	assert_int_equal(log_print_line(out_line, strlen(out_line), true, out.f, errs.f), 0);
-	assert_int_equal(log_print_line(err_line, strlen(err_line), false, out.f, errs.f), 0);
-	assert_int_equal(log_print_line("{\"log\":", 7, false, out.f, errs.f), -EBADMSG);
+	assert_int_equal(log_print_line(out_line, strlen(out_line), &times, out.f, errs.f), 0);
+	assert_int_equal(log_print_line(err_line, strlen(err_line), &plain, out.f, errs.f), 0);
+	assert_int_equal(log_print_line("{\"log\":", 7, &plain, out.f, errs.f), -EBADMSG);
 	(void) sink_text(&out);
 	assert_int_equal(out.len, 10);
 	assert_memory_equal(out.text, "T1 hello\0\n", 10);

@@ -2,7 +2,12 @@
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/fs.h"
@@ -122,6 +127,72 @@ static void rotation_goes_on_from_the_newest(void **state)
 	assert_int_equal(access(backup, F_OK), 0); /* somebody else's */
 }
 
+/* Where journald would listen, but in a mount namespace of our own. -1: no right to have one. */
+static int listen_as_journal(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX,
+				  .sun_path = "/run/systemd/journal/socket" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
+	    fs_mkdir_p("/run/systemd/journal", 0755, NULL) < 0 ||
+	    bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static const char *received(int fd)
+{
+	static char text[4096];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	assert_true(n > 0);
+	text[n] = '\0';
+	return text;
+}
+
+static void the_journal_gets_what_a_line_is_about(void **state)
+{
+	const struct log_field fields[] = { { "task", "arn:t", "ECS_TASK_ARN" },
+					    { NULL, "web", "ECS_CONTAINER_NAME" },
+					    { NULL, "", "ECS_CONTAINER_ID" },
+					    { "plain", "x" },
+					    {} };
+	struct log_params p = { .stream_level = LOG_INFO, .file_level = LOG_NONE };
+	int pair[2], fd = listen_as_journal();
+	char stream[64];
+	struct stat st;
+	const char *text;
+
+	(void) state;
+	if (fd < 0)
+		skip();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(fstat(pair[0], &st), 0);
+	(void) snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long) st.st_dev,
+			(unsigned long long) st.st_ino);
+	(void) setenv("JOURNAL_STREAM", stream, 1);
+	p.stream_fd = pair[0];
+	assert_int_equal(log_open(&p, NULL), 0);
+	log_emit(LOG_WARN, fields, "one\nMESSAGE=two\x1b[0m");
+	text = received(fd);
+	assert_non_null(strstr(text, "MESSAGE=one\\nMESSAGE=two\\x1b[0m\n"));
+	assert_non_null(strstr(text, "PRIORITY=4\n"));
+	assert_non_null(strstr(text, "\nECS_TASK_ARN=arn:t\n"));
+	assert_non_null(strstr(text, "\nECS_CONTAINER_NAME=web\n"));
+	assert_non_null(strstr(text, "\nPLAIN=x\n"));
+	assert_null(strstr(text, "ECS_CONTAINER_ID"));
+	assert_null(strstr(text, "CODE_FILE"));
+	assert_true(recv(pair[1], stream, sizeof(stream), MSG_DONTWAIT) <
+		    0); /* not there as well */
+	(void) unsetenv("JOURNAL_STREAM");
+	close(fd), close(pair[0]), close(pair[1]);
+}
+
 static void levels_have_names(void **state)
 {
 	_cleanup_(err_done) struct err err = {};
@@ -147,6 +218,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(rotation_goes_on_from_the_newest, setup, teardown),
 		cmocka_unit_test(levels_have_names),
+		cmocka_unit_test(
+			the_journal_gets_what_a_line_is_about), /* last: /run is another one after it */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/spawn.h"
@@ -93,13 +96,76 @@ static void a_missing_program_is_an_error(void **state)
 	assert_int_equal(pidfd, -1);
 }
 
-int main(void)
+/* This program, as a child that ends with its parent: it says that it lives, and waits. */
+static int be_a_child(void)
 {
+	spawn_end_with_parent(SIGTERM);
+	if (getenv("SPAWN_PARENT") || write(STDOUT_FILENO, "x", 1) != 1)
+		return EXIT_FAILURE;
+	(void) pause();
+	return EXIT_SUCCESS;
+}
+
+static int start_child(int output, char *const *env, bool ends_with_us)
+{
+	char *argv[] = { (char *) "/proc/self/exe", (char *) "child", NULL };
+	int pidfd = -EBADF;
+
+	assert_int_equal(
+		spawn(&(struct spawn_params){ .path = argv[0],
+					      .argv = argv,
+					      .env = env,
+					      .fds = &(struct spawn_fd){ output, STDOUT_FILENO },
+					      .n_fds = 1,
+					      .ends_with_us = ends_with_us },
+		      NULL, &pidfd, NULL),
+		0);
+	return pidfd;
+}
+
+static void a_child_ends_with_its_parent(void **state)
+{
+	char byte = 0;
+	int ends[2], status;
+	pid_t pid;
+
+	(void) state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void) start_child(ends[1], NULL, true);
+		(void) pause();
+	}
+	(void) close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(poll(&(struct pollfd){ .fd = ends[0] }, 1, 10000), 1);
+	assert_int_equal(read(ends[0], &byte, 1), 0); /* nobody holds the other end */
+	(void) close(ends[0]);
+}
+
+static void a_child_whose_parent_has_ended_already_ends(void **state)
+{
+	char *env[] = { (char *) "SPAWN_PARENT=1", NULL };
+	_cleanup_(closep) int pidfd = start_child(STDOUT_FILENO, env, false);
+
+	(void) state;
+	assert_int_equal(wait_for(pidfd), EXIT_FAILURE);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "child") == 0)
+		return be_a_child();
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exit_codes_and_signals_are_told),
 		cmocka_unit_test(the_child_inherits_only_what_it_is_given),
 		cmocka_unit_test(descriptors_can_trade_places),
 		cmocka_unit_test(a_missing_program_is_an_error),
+		cmocka_unit_test(a_child_ends_with_its_parent),
+		cmocka_unit_test(a_child_whose_parent_has_ended_already_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -505,7 +505,7 @@ static void what_is_missing_is_said_to_be(void **state _unused_)
 	api_fails("StopTask", "{\"task\":\"0\"}", "InvalidParameterException",
 		  "The referenced task was not found.");
 	api_fails("DescribeTasks", "{}", "InvalidParameterException", "Tasks cannot be empty.");
-	api_fails("CreateService", "{}", "UnsupportedFeatureException", "CreateService");
+	api_fails("CreateTaskSet", "{}", "UnsupportedFeatureException", "CreateTaskSet");
 	api_fails("MakeCoffee", "{}", "UnknownOperationException", "MakeCoffee");
 }
 

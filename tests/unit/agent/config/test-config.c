@@ -92,6 +92,8 @@ static void defaults_are_those_of_a_drop_in_agent(void **state _unused_)
 	assert_string_equal(c->detailed_os_family, "debian_12");
 	assert_string_equal(c->bridge_name, "ecs0");
 	assert_int_equal(c->bridge_subnet.s_addr, inet_addr("172.30.0.0"));
+	assert_true(c->bridge_six_auto);
+	assert_int_equal(c->ip_compatibility, FAMILY_AUTO);
 	assert_int_equal(c->bridge_prefix_len, 16);
 	assert_true(c->task_cpu_mem_limit);
 	assert_true(c->exclude_ipv6_port_binding);
@@ -231,12 +233,39 @@ static void refused_values_are_named_with_file_line_key_and_bounds(void **state 
 		{ "ECS_BRIDGE_SUBNET=172.30.0.0/8",
 		  "ECS_BRIDGE_SUBNET: '172.30.0.0/8' is not an IPv4 network with a prefix of "
 		  "/16../28, ignoring it" },
+		{ "ECS_BRIDGE_SUBNET_IPV6=fd00::1/64", "ECS_BRIDGE_SUBNET_IPV6: 'fd00::1/64' has "
+						       "bits set behind its prefix, ignoring it" },
+		{ "ECS_BRIDGE_SUBNET_IPV6=fd00::/128",
+		  "ECS_BRIDGE_SUBNET_IPV6: 'fd00::/128' is neither auto nor none nor an IPv6 "
+		  "network with a prefix of /48../96, ignoring it" },
+		{ "ECS_BRIDGE_SUBNET_IPV6=fe80::/64",
+		  "ECS_BRIDGE_SUBNET_IPV6: 'fe80::/64' is not a network that packets are sent to, "
+		  "ignoring it" },
+		{ "ECS_INSTANCE_IP_COMPATIBILITY=both",
+		  "ECS_INSTANCE_IP_COMPATIBILITY: 'both' is not one of auto, ipv4, ipv6, "
+		  "ignoring it" },
 		{ "ECS_CGROUP_PARENT=/a/../b",
 		  "ECS_CGROUP_PARENT: '/a/../b' is not a control group such as /ecs, ignoring it" },
 		{ "ECS_LOG_MAX_FILE_SIZE_MB=nan",
 		  "ECS_LOG_MAX_FILE_SIZE_MB: 'nan' is not a number of 0..1048576, ignoring it" },
 		{ "ECS_LOG_ROLLOVER_TYPE=daily",
 		  "ECS_LOG_ROLLOVER_TYPE: 'daily' is not one of size, hourly, none, ignoring it" },
+#define RATES(text)                                                                                \
+	{                                                                                          \
+		"ECS_TASK_METADATA_RPS_LIMIT=" text,                                               \
+			"ECS_TASK_METADATA_RPS_LIMIT: '" text                                      \
+			"' is not a rate and a burst of 1..1000000 such as 40,60, ignoring it"     \
+	}
+		RATES("40"),
+		RATES("0,60"),
+		RATES("40,0"),
+		RATES("-1,60"),
+		RATES("40,60,80"),
+		RATES("40,x"),
+		RATES("1000001,60"),
+		RATES("40,1000001"),
+		RATES("40,99999999999999999999"),
+#undef RATES
 		{ "ECS_INTROSPECTION_PORT=70000",
 		  "ECS_INTROSPECTION_PORT: '70000' is not a port of 1..65535, ignoring it" },
 	};
@@ -258,6 +287,11 @@ static void some_values_stop_the_start(void **state _unused_)
 		  "ECS_INSTANCE_ATTRIBUTES: '[1]' is not a JSON object" },
 		{ "ECS_AVAILABLE_LOGGING_DRIVERS=[\"json-file\",\"papyrus\"]",
 		  "ECS_AVAILABLE_LOGGING_DRIVERS: Invalid logging drivers: papyrus" },
+		{ "ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES=10.0.0.0/8",
+		  "ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES: '10.0.0.0/8': JSON:" },
+		{ "ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES=[\"10.0.0.0/8\",\"10.0.0.1/24\"]",
+		  "ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES: [1]: '10.0.0.1/24' has bits set behind its "
+		  "prefix" },
 		{ "ECS_EXTERNAL=true",
 		  "Missing required fields: AWSRegion (ECS_EXTERNAL needs AWS_DEFAULT_REGION)" },
 	};
@@ -270,6 +304,24 @@ static void some_values_stop_the_start(void **state _unused_)
 		assert_non_null(strstr(err.msg, cases[i].complaint));
 		assert_null(c);
 	}
+}
+
+static void tasks_get_interfaces_unless_the_host_is_external(void **state _unused_)
+{
+	_cleanup_(config_freep) struct config *c = NULL, *external = NULL;
+
+	assert_int_equal(load("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES=[\"10.1.0.0/16\",\"1.2.3.4/32\"]",
+			      NULL, &c, NULL),
+			 0);
+	assert_true(c->task_eni && c->high_density_eni && c->awsvpc_block_imds);
+	assert_int_equal(c->local_routes.n, 2);
+	assert_int_equal(ntohl(c->local_routes.routes[0].addr.s_addr), 0x0a010000);
+	assert_int_equal(c->local_routes.routes[0].prefix_len, 16);
+	assert_int_equal(c->local_routes.routes[1].prefix_len, 32);
+	assert_int_equal(load("ECS_EXTERNAL=true\nAWS_DEFAULT_REGION=r\nECS_ENABLE_TASK_ENI=true\n",
+			      NULL, &external, NULL),
+			 0);
+	assert_false(external->task_eni);
 }
 
 static void unknown_keys_are_told_once_with_the_nearest_one(void **state _unused_)
@@ -340,6 +392,47 @@ static void secrets_are_never_printed_or_noted(void **state _unused_)
 	assert_non_null(strstr(plain, "AWS_SESSION_TOKEN=\n"));
 }
 
+static void a_key_that_is_set_twice_is_told(void **state _unused_)
+{
+	_cleanup_(config_freep) struct config *c = NULL;
+	_cleanup_(freep) char *n = NULL, *text = NULL;
+
+	assert_int_equal(load("ECS_CLUSTER=one\nAWS_SECRET_ACCESS_KEY=s1\nECS_CLUSTER=two\n"
+			      "AWS_SECRET_ACCESS_KEY=s2\nECS_CLUSTER=three\nECS_CLUSTER=\n",
+			      NULL, &c, NULL),
+			 0);
+	assert_string_equal(c->cluster, "three");
+	assert_non_null(strstr(config_origin(c, "ECS_CLUSTER"), "/ecs.config:5"));
+	assert_null(config_origin(c, "ECS_LOGLEVEL"));
+	n = notes(c);
+	assert_string_equal(n, "ecs.config:1: ECS_CLUSTER is set once more in line 5, which is the "
+			       "one that counts\n"
+			       "ecs.config:2: AWS_SECRET_ACCESS_KEY is set once more in line 4, "
+			       "which is the one that "
+			       "counts\n"
+			       "ecs.config:3: ECS_CLUSTER is set once more in line 5, which is the "
+			       "one that counts");
+	text = printed(c, true);
+	assert_non_null(strstr(text, "\"origins\": {"));
+	assert_null(strstr(text, "s2"));
+}
+
+/* Which tell where a setting stood. */
+static void drop_comments(char *text)
+{
+	char *to = text;
+
+	for (char *line = text, *end; *line; line = end) {
+		end = line + strcspn(line, "\n");
+		end += *end == '\n';
+		if (*line != '#') {
+			memmove(to, line, (size_t) (end - line));
+			to += end - line;
+		}
+	}
+	*to = '\0';
+}
+
 static void what_is_printed_can_be_read_back(void **state _unused_)
 {
 	_cleanup_(config_freep) struct config *a = NULL, *b = NULL;
@@ -350,10 +443,12 @@ static void what_is_printed_can_be_read_back(void **state _unused_)
 			      NULL, &a, NULL),
 			 0);
 	first = printed(a, false);
-	assert_non_null(strstr(first, "ECS_CGROUP_CPU_PERIOD=50ms\n"));
+	assert_non_null(strstr(first, "/ecs.config:2\nECS_CGROUP_CPU_PERIOD=50ms\n"));
 	assert_non_null(strstr(first, "ECS_INSTANCE_ATTRIBUTES={\"a\":\"b\"}\n"));
 	assert_int_equal(load(first, NULL, &b, NULL), 0);
 	second = printed(b, false);
+	drop_comments(first);
+	drop_comments(second);
 	assert_string_equal(first, second);
 	assert_int_equal(b->n_notes, 0);
 }
@@ -381,10 +476,12 @@ int main(void)
 		cmocka_unit_test(the_environment_wins_over_the_stronger_file_over_the_weaker),
 		cmocka_unit_test(refused_values_are_named_with_file_line_key_and_bounds),
 		cmocka_unit_test(some_values_stop_the_start),
+		cmocka_unit_test(tasks_get_interfaces_unless_the_host_is_external),
 		cmocka_unit_test(unknown_keys_are_told_once_with_the_nearest_one),
 		cmocka_unit_test(paths_of_the_reference_agents_container_keep_their_meaning),
 		cmocka_unit_test(endpoints_get_a_scheme),
 		cmocka_unit_test(secrets_are_never_printed_or_noted),
+		cmocka_unit_test(a_key_that_is_set_twice_is_told),
 		cmocka_unit_test(what_is_printed_can_be_read_back),
 	};
 

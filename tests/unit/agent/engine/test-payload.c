@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/engine/payload.h"
@@ -261,6 +262,28 @@ static void port_bindings_are_merged_key_by_key(void **state _unused_)
 	assert_int_equal(c->ports[3].proto, IPPROTO_TCP);
 }
 
+/* Each is laid over all that are there. */
+static void port_bindings_have_a_bound(void **state _unused_)
+{
+	_cleanup_(json_decrefp) json_t *bindings = json_object();
+	_cleanup_(err_done) struct err err = {};
+	struct container c = {};
+
+	for (int port = 1; port <= 1001; port++) {
+		char key[16];
+
+		(void) snprintf(key, sizeof(key), "%d/udp", port);
+		if (port == 1001)
+			assert_int_equal(payload_decode_port_bindings(bindings, &c, NULL, &err), 0);
+		assert_int_equal(json_object_set_new(bindings, key, json_pack("[{}]")), 0);
+	}
+	assert_int_equal(c.n_ports, 1000);
+	assert_int_equal(payload_decode_port_bindings(bindings, &c, NULL, &err), -EPROTO);
+	assert_string_equal(err_text(&err), "has 1001 members, at most 1000 are taken");
+	assert_int_equal(c.n_ports, 1000);
+	free(c.ports);
+}
+
 static void overrides_replace_the_command(void **state _unused_)
 {
 	_cleanup_(task_freep) struct task *a =
@@ -299,10 +322,8 @@ static void what_cannot_be_done_is_named(void **state _unused_)
 		const char *task, *container, *complaint;
 		int code;
 	} cases[] = {
-		{ ",\"elasticNetworkInterfaces\":[{\"ec2Id\":\"eni-1\"}]", "",
-		  "elasticNetworkInterfaces: not supported by this build", ENOTSUP },
-		{ ",\"networkMode\":\"awsvpc\"", "",
-		  "networkMode: 'awsvpc' is not supported by this build", ENOTSUP },
+		{ ",\"proxyConfiguration\":{\"type\":\"APPMESH\"}", "",
+		  "proxyConfiguration: not supported by this build", ENOTSUP },
 		{ ",\"networkMode\":\"host\"", ",\"links\":[\"a:b\"]",
 		  "containers[0]: links: there are none in network mode host", ENOTSUP },
 		{ ",\"associations\":[{\"name\":\"x\",\"type\":\"elastic-inference\"}]", "",
@@ -655,6 +676,7 @@ int main(void)
 		cmocka_unit_test(a_range_is_one_binding_for_each_port),
 		cmocka_unit_test(a_range_is_nothing_to_a_container_without_published_ports),
 		cmocka_unit_test(a_binding_of_its_own_takes_a_port_out_of_a_range),
+		cmocka_unit_test(port_bindings_have_a_bound),
 		cmocka_unit_test(overrides_replace_the_command),
 		cmocka_unit_test(empty_wishes_are_no_wishes),
 		cmocka_unit_test(what_cannot_be_done_is_named),

@@ -9,13 +9,14 @@
 #include "common/json.h"
 
 static char cluster[] = "web", arn[] = "a/1", name[] = "c", digest[] = "sha256:d";
-static const struct config config = { .cluster = cluster };
+static struct config config;
 
 static struct container container;
 static struct task task;
 
 static int setup(void **state _unused_)
 {
+	config = (struct config){ .cluster = cluster, .exclude_ipv6_port_binding = true };
 	container = (struct container){ .task = &task, .name = name, .essential = true };
 	task = (struct task){ .arn = arn, .containers = &container, .n_containers = 1 };
 	return 0;
@@ -86,6 +87,41 @@ static void a_range_is_one_binding(void **state _unused_)
 	     "\"61002-61002\",\"protocol\":\"tcp\"},"
 	     "{\"bindIP\":\"0.0.0.0\",\"containerPortRange\":\"80-80\",\"hostPortRange\":"
 	     "\"61000-61000\",\"protocol\":\"udp\"}]}]}");
+}
+
+static const char *bind_ips(void)
+{
+	static char all[128];
+	_cleanup_(json_decrefp) json_t *body = report_body(&task, &config);
+	const json_t *c = json_array_get(json_object_get(body, "containers"), 0), *b;
+	size_t i;
+
+	all[0] = '\0';
+	json_array_foreach(json_object_get(c, "networkBindings"), i, b) {
+		strcat(all, i ? " " : "");
+		strcat(all, json_get_string(b, "bindIP", "?"));
+	}
+	return all;
+}
+
+static void bindings_are_told_by_family(void **state _unused_)
+{
+	struct port_binding b[] = { { 80, 32768, IPPROTO_TCP, 0 },
+				    { 90, 32769, IPPROTO_TCP, 1 },
+				    { 91, 32770, IPPROTO_TCP, 1 } };
+
+	task.known = TASK_RUNNING;
+	container.known = CONTAINER_RUNNING;
+	container.bindings = b;
+	container.n_bindings = ARRAY_SIZE(b);
+	config.exclude_ipv6_port_binding = false;
+	assert_string_equal(bind_ips(), "0.0.0.0 0.0.0.0"); /* the bridge has no IPv6 */
+	config.six.prefix_len = 64;
+	assert_string_equal(bind_ips(), "0.0.0.0 :: 0.0.0.0 ::");
+	config.exclude_ipv6_port_binding = true;
+	assert_string_equal(bind_ips(), "0.0.0.0 0.0.0.0");
+	config.ipv6_only = true;
+	assert_string_equal(bind_ips(), ":: ::");
 }
 
 static void the_end_carries_everybodys_final_state(void **state _unused_)
@@ -161,6 +197,7 @@ int main(void)
 		cmocka_unit_test_setup(a_resolved_digest_is_told_as_pending, setup),
 		cmocka_unit_test_setup(running_carries_bindings, setup),
 		cmocka_unit_test_setup(a_range_is_one_binding, setup),
+		cmocka_unit_test_setup(bindings_are_told_by_family, setup),
 		cmocka_unit_test_setup(the_end_carries_everybodys_final_state, setup),
 		cmocka_unit_test_setup(an_error_without_a_name_is_unknown, setup),
 		cmocka_unit_test_setup(a_refused_task_has_a_reason_and_no_containers, setup),

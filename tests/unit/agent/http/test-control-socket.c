@@ -29,7 +29,21 @@ static size_t no_tasks(void *userdata)
 	return 0;
 }
 
-static const struct agent_view view = { .task_count = no_tasks };
+static reach_fn reach_callback; /* of the last question; NULL: none came */
+static void *reach_userdata;
+static int reach_result;
+
+static int begin_reach(void *userdata, reach_fn fn, void *fn_userdata, struct reach **ret,
+		       struct err *err)
+{
+	(void) userdata;
+	reach_callback = fn;
+	reach_userdata = fn_userdata;
+	*ret = NULL;
+	return reach_result < 0 ? err_set(err, -reach_result, "no room") : 0;
+}
+
+static const struct agent_view view = { .task_count = no_tasks, .reach = begin_reach };
 
 static int dial(void)
 {
@@ -106,8 +120,10 @@ static void a_large_body_is_refused(void **state _unused_)
 			"POST /v1/tasks/a/stop HTTP/1.0\r\nContent-Length: %d\r\n\r\n",
 			HTTP_CALL_BODY_MAX + 1024);
 	assert_int_equal(fs_write_all(fd, head, strlen(head)), 0);
+	/* The answer comes before the body was read, and ends the connection. */
 	for (int i = 0; i <= HTTP_CALL_BODY_MAX / 1024; i++) {
-		assert_int_equal(fs_write_all(fd, block, sizeof(block)), 0);
+		if (send(fd, block, sizeof(block), MSG_NOSIGNAL) < 0)
+			break;
 		assert_true(sd_event_run(loop, 1000) >= 0);
 	}
 	assert_non_null(strstr(read_until(fd, NULL), " 413 "));
@@ -254,6 +270,73 @@ static void followers_get_what_comes(void **state _unused_)
 	assert_non_null(strstr(ask("GET /v1/events HTTP/1.0\r\n\r\n"), "{\"n\":1}\n{\"n\":2}\n"));
 }
 
+static int ask_for_services(void)
+{
+	static const char request[] = "GET /v1/doctor/services HTTP/1.0\r\n\r\n";
+	int fd = dial();
+
+	reach_callback = NULL;
+	assert_int_equal(fs_write_all(fd, request, strlen(request)), 0);
+	for (int i = 0; !reach_callback && i < 1000; i++)
+		assert_true(sd_event_run(loop, 10000) >= 0);
+	assert_non_null(reach_callback);
+	return fd;
+}
+
+static void a_look_at_the_services_is_answered_when_it_ends(void **state _unused_)
+{
+	_cleanup_(closep) int fd = ask_for_services();
+
+	/* Others are served meanwhile. */
+	assert_non_null(strstr(ask("GET /v1/ps HTTP/1.0\r\n\r\n"), " 200 "));
+	reach_callback(reach_userdata, json_pack("[{s:s, s:b}]", "check", "clock", "ok", true));
+	assert_non_null(
+		strstr(read_until(fd, NULL), "{\"checks\":[{\"check\":\"clock\",\"ok\":true}]}"));
+}
+
+static void a_look_at_the_services_that_fails_says_so(void **state _unused_)
+{
+	_cleanup_(closep) int fd = ask_for_services(), refused = -EBADF;
+
+	reach_callback(reach_userdata, NULL);
+	assert_non_null(strstr(read_until(fd, NULL), " 500 "));
+	reach_result = -ENOSPC;
+	refused = ask_for_services();
+	reach_result = 0;
+	assert_non_null(strstr(read_until(refused, NULL), "look at the services: no room"));
+}
+
+static void only_so_many_look_at_the_services_at_once(void **state _unused_)
+{
+	reach_fn callback = NULL;
+	void *asked_by[64];
+	int fds[64], n = 0;
+	const char *text = "";
+
+	for (; n < 64 && !strstr(text, " 503 "); n++) {
+		fds[n] = dial();
+		reach_callback = NULL;
+		assert_int_equal(
+			fs_write_all(fds[n], "GET /v1/doctor/services HTTP/1.0\r\n\r\n", 36), 0);
+		for (int i = 0; !reach_callback && i < 50 && !*text; i++) {
+			struct pollfd p = { .fd = fds[n], .events = POLLIN };
+
+			assert_true(sd_event_run(loop, 10000) >= 0);
+			if (poll(&p, 1, 0) > 0)
+				text = read_until(fds[n], NULL);
+		}
+		asked_by[n] = reach_callback ? reach_userdata : NULL;
+		callback = reach_callback ? reach_callback : callback;
+	}
+	assert_in_range(n, 2, 63);
+	assert_non_null(strstr(text, "such checks are under way"));
+	for (int i = 0; i < n; i++) {
+		if (asked_by[i])
+			callback(asked_by[i], json_array());
+		(void) close(fds[i]);
+	}
+}
+
 static void a_path_that_is_too_long_is_named(void **state _unused_)
 {
 	char longer[200];
@@ -301,6 +384,9 @@ int main(void)
 		cmocka_unit_test(who_takes_for_ever_to_ask_is_cut_off),
 		cmocka_unit_test(an_answer_may_come_later),
 		cmocka_unit_test(followers_get_what_comes),
+		cmocka_unit_test(a_look_at_the_services_is_answered_when_it_ends),
+		cmocka_unit_test(a_look_at_the_services_that_fails_says_so),
+		cmocka_unit_test(only_so_many_look_at_the_services_at_once),
 		cmocka_unit_test(a_path_that_is_too_long_is_named),
 	};
 

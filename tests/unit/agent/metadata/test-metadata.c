@@ -3,10 +3,15 @@
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/engine/endpoints.h"
 #include "agent/metadata/metadata.h"
+#include "agent/metadata/audit.h"
+#include "agent/metadata/pace.h"
+#include "common/fs.h"
 #include "common/json.h"
 #include "common/strv.h"
 
@@ -17,6 +22,17 @@
 /* A task on the bridge with two containers, another one, and one in host mode. */
 static struct container containers[4];
 static struct task tasks[3];
+static char audit_dir[] = "/tmp/test-metadata.XXXXXX", audit_file[64];
+static struct config config = { .audit_file = audit_file, .log_rollover = LOG_ROLL_NONE };
+
+static void status(void *userdata _unused_, struct agent_status *ret)
+{
+	*ret = (struct agent_status){ .cluster = "lab",
+				      .container_instance_arn = "arn:ci",
+				      .availability_zone = "eu-west-1a",
+				      .availability_zone_id = "euw1-az1",
+				      .vpc_id = "vpc-1" };
+}
 
 static size_t task_count(void *userdata _unused_)
 {
@@ -84,7 +100,9 @@ static int set_up(void **state)
 	struct metadata_params p = { .view = &b.view, .addrs = own, .n_addrs = 2 };
 
 	make_tasks();
-	b = (struct bench){ .view = { .counters = &b.counters,
+	b = (struct bench){ .view = { .config = &config,
+				      .counters = &b.counters,
+				      .status = status,
 				      .task_count = task_count,
 				      .task_at = task_at,
 				      .find_task = find_task } };
@@ -108,6 +126,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static char *headers; /* owned: of the last answer */
+
 /* Asks from @peer ("10.0.0.2"); @path may end in "?id=…". */
 static unsigned ask(struct bench *b, const char *peer, const char *path, char *body, size_t size)
 {
@@ -122,11 +142,15 @@ static unsigned ask(struct bench *b, const char *peer, const char *path, char *b
 		*query = '\0';
 		q.id = query + 4;
 	}
+	q.peer_port = 4242;
+	q.user_agent = "curl/8 \"x\"\n\xc3\xa9";
 	assert_int_equal(inet_pton(AF_INET, peer, &q.peer), 1);
+	free(headers);
+	headers = NULL;
 	metadata_answer(b->metadata, &q, &r);
 	(void) snprintf(body, size, "%s", r.body ? r.body : "(none)");
 	free(r.body);
-	free(r.headers);
+	headers = r.headers;
 	return r.status;
 }
 
@@ -242,6 +266,75 @@ static void addresses_of_the_stopped_are_nobodys(void **state)
 			 200);
 }
 
+/* A task with an interface of its own is known by its address on the local link. */
+static void an_interface_is_shown_whole_in_version_4(void **state)
+{
+	static struct eni_ipv4 ipv4[] = { { { 0 }, true }, { { 0 }, false } };
+	static struct eni_ipv6 ipv6[1];
+	static char *dns[] = { (char *) "10.0.0.2", NULL }, *search[] = { (char *) "vpc", NULL };
+	static struct port_binding port = { .container_port = 80, .proto = IPPROTO_TCP };
+	static const char short_form[] = "\"Networks\":[{\"NetworkMode\":\"awsvpc\",\"IPv4Addresses\":["
+					 "\"10.0.1.5\",\"10.0.1.6\"],\"IPv6Addresses\":[\"2001:db8::5\"]";
+	struct task_eni eni = { .ec2_id = (char *) "eni-1",
+				.mac = { 2, 0, 0, 0, 0, 0xab },
+				.ipv4 = ipv4,
+				.n_ipv4 = 2,
+				.ipv6 = ipv6,
+				.n_ipv6 = 1,
+				.prefix4 = 23,
+				.dns = dns,
+				.dns_search = search,
+				.private_dns_name = (char *) "ip-10-0-1-5" };
+	char body[4096];
+
+	assert_int_equal(inet_pton(AF_INET, "10.0.1.5", &ipv4[0].addr), 1);
+	assert_int_equal(inet_pton(AF_INET, "10.0.1.6", &ipv4[1].addr), 1);
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8::5", &ipv6[0].addr), 1);
+	assert_int_equal(inet_pton(AF_INET, "10.0.0.1", &eni.gateway4), 1);
+	tasks[0].eni = &eni;
+	tasks[0].network_mode = NETWORK_AWSVPC;
+	for (size_t i = 0; i < 2; i++) {
+		containers[i].network_mode = NETWORK_AWSVPC;
+		containers[i].address.s_addr = htonl(0xa9feac02); /* 169.254.172.2, of both */
+		containers[i].ports = &port;
+		containers[i].n_ports = 1;
+		(void) snprintf(containers[i].id, sizeof(containers[i].id), "id-%zu", i);
+		(void) snprintf(containers[i].endpoint_id, sizeof(containers[i].endpoint_id), "e-%zu",
+				i);
+	}
+	assert_int_equal(ask(*state, "169.254.172.2", "/v4/e-1", body, sizeof(body)), 200);
+	assert_non_null(strstr(body, short_form));
+	assert_non_null(strstr(
+		body, ",\"AttachmentIndex\":0,\"MACAddress\":\"02:00:00:00:00:ab\","
+		      "\"IPv4SubnetCIDRBlock\":\"10.0.0.0/23\",\"IPv6SubnetCIDRBlock\":\"2001:db8::/64\","
+		      "\"DomainNameServers\":[\"10.0.0.2\"],\"DomainNameSearchList\":[\"vpc\"],"
+		      "\"PrivateDNSName\":\"ip-10-0-1-5\",\"SubnetGatewayIpv4Address\":\"10.0.0.1/23\"}]"));
+	assert_non_null(strstr(body, "\"Ports\":[{\"ContainerPort\":80,\"Protocol\":\"tcp\","
+				     "\"HostPort\":80}]"));
+	/* Versions 3 and 2 show less; version 2 knows the task by the address alone. */
+	assert_int_equal(ask(*state, "169.254.172.2", "/v3/e-0", body, sizeof(body)), 200);
+	assert_non_null(strstr(body, short_form));
+	assert_null(strstr(body, "MACAddress"));
+	assert_int_equal(ask(*state, "169.254.172.2", "/v2/metadata/id-0", body, sizeof(body)), 200);
+	assert_non_null(strstr(body, short_form));
+	/* Others do not see it, and it does not see them. */
+	assert_int_equal(ask(*state, "169.254.172.3", "/v4/e-1", body, sizeof(body)), 404);
+	assert_int_equal(ask(*state, "169.254.172.3", "/v2/metadata", body, sizeof(body)), 400);
+	assert_int_equal(ask(*state, "10.0.0.4", "/v2/credentials/one-task", body, sizeof(body)), 400);
+	assert_int_equal(ask(*state, "169.254.172.2", "/v2/credentials/one-task", body, sizeof(body)),
+			 200);
+	/* IPv6 alone: its gateway is shown, and its prefix counts. */
+	eni.n_ipv4 = 0;
+	eni.gateway4.s_addr = 0;
+	eni.has_gateway6 = true;
+	eni.prefix6 = 56;
+	assert_int_equal(inet_pton(AF_INET6, "fe80::1", &eni.gateway6), 1);
+	assert_int_equal(ask(*state, "169.254.172.2", "/v4/e-1", body, sizeof(body)), 200);
+	assert_null(strstr(body, "IPv4"));
+	assert_non_null(strstr(body, "\"IPv6SubnetCIDRBlock\":\"2001:db8::/56\""));
+	assert_non_null(strstr(body, "\"SubnetGatewayIpv6Address\":\"fe80::1/56\""));
+}
+
 static void containers_are_told_where_to_ask(void **state _unused_)
 {
 	_cleanup_(strv_freep) char **env = NULL, **own = NULL, **none = NULL;
@@ -270,6 +363,234 @@ static void containers_are_told_where_to_ask(void **state _unused_)
 	assert_null(none);
 }
 
+/* ---- paths ---- */
+
+static void unclean_paths_lead_to_clean_ones(void **state)
+{
+	static const struct {
+		const char *path, *location;
+	} cases[] = {
+		{ "/v2//credentials/x", "Location: /v2/credentials/x\n" },
+		{ "//v2/credentials/", "Location: /v2/credentials/\n" },
+		{ "/v4/a/../b/./task/", "Location: /v4/b/task/\n" },
+		{ "/..", "Location: /\n" },
+		{ "/../../v3/x", "Location: /v3/x\n" },
+		{ "v3", "Location: /v3\n" },
+		{ "//v1/credentials?id=a&b", "Location: /v1/credentials?id=a%26b\n" },
+		{ "//x\r\nEvil: 1 \xff", "Location: /x%0D%0AEvil:%201%20%FF\n" },
+	};
+	char body[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(ask(*state, "10.0.0.2", cases[i].path, body, sizeof(body)), 301);
+		assert_string_equal(headers, cases[i].location);
+		assert_string_equal(body, "");
+	}
+	assert_int_equal(ask(*state, "10.0.0.2", "/v4/..x/y.", body, sizeof(body)), 404);
+}
+
+static void what_is_no_utf8_is_answered_all_the_same(void **state)
+{
+	char body[256];
+
+	assert_int_equal(ask(*state, "10.0.0.2", "/v4/\xff", body, sizeof(body)), 404);
+	assert_non_null(strstr(body, "v3 endpoint ID: ?\""));
+}
+
+/* ---- the audit log ---- */
+
+static void empty_audit(void)
+{
+	assert_int_equal(truncate(audit_file, 0), access(audit_file, F_OK));
+}
+
+static char *audit_text(void)
+{
+	char *text = NULL;
+
+	assert_int_equal(fs_read_file(AT_FDCWD, audit_file, 1 << 20, &text, NULL, NULL), 0);
+	return text;
+}
+
+static void requests_for_credentials_are_audited_without_ids(void **state)
+{
+	static const struct {
+		const char *peer, *path, *line; /* after the time */
+	} cases[] = {
+		{ "10.0.0.2", "/v2/credentials/one-task",
+		  " 200 10.0.0.2:4242 \"/v2/credentials\" UA " ARN(
+			  "one") " GetCredentials 2 lab arn:ci\n" },
+		{ "10.0.0.3", "/v1/credentials?id=one-exec",
+		  " 200 10.0.0.3:4242 \"/v1/credentials\" UA " ARN(
+			  "one") " GetCredentialsExecutionRole 2 lab arn:ci\n" },
+		{ "10.0.0.4", "/v2/credentials/one-task",
+		  " 400 10.0.0.4:4242 \"/v2/credentials\" UA " ARN(
+			  "one") " GetCredentials 2 lab arn:ci\n" },
+		{ "10.0.0.4", "/v2/credentials/unknown",
+		  " 400 10.0.0.4:4242 \"/v2/credentials\" UA - - 2 lab arn:ci\n" },
+		{ "10.0.0.4", "/v2/credentials/two-task",
+		  " 503 10.0.0.4:4242 \"/v2/credentials\" UA " ARN(
+			  "two") " GetCredentials 2 lab arn:ci\n" },
+	};
+	static const char agent[] = "\"curl/8 \\\"x\\\"\\x0a\\xc3\\xa9\"";
+	char body[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(freep) char *text = NULL, *want = NULL;
+		const char *ua = strstr(cases[i].line, "UA");
+
+		empty_audit();
+		(void) ask(*state, cases[i].peer, cases[i].path, body, sizeof(body));
+		text = audit_text();
+		assert_true(asprintf(&want, "%.*s%s%s", (int) (ua - cases[i].line), cases[i].line,
+				     agent, ua + 2) > 0);
+		assert_true(strlen(text) > 20);
+		assert_string_equal(text + strlen("2025-05-01T10:00:00Z"), want);
+		assert_null(strstr(text, "one-task"));
+	}
+	empty_audit();
+	(void) ask(*state, "10.0.0.2", "/v4/x", body, sizeof(body)); /* not about credentials */
+	assert_int_equal(access(audit_file, F_OK), 0);
+}
+
+static void an_audit_log_that_cannot_be_written_stops_nobody(void **state _unused_)
+{
+	const struct rotate_params r = { .path = "/dev/null/nowhere/audit.log",
+					 .rollover = LOG_ROLL_SIZE,
+					 .max_bytes = 1000,
+					 .max_files = 2 };
+	const struct audit_entry e = { .status = 200 };
+	struct audit *a = audit_new(&r);
+
+	for (int i = 0; i < 3; i++)
+		audit_write(a, &e);
+	(void) audit_free(a);
+	audit_write(NULL, &e);
+}
+
+static void an_audit_log_is_rotated(void **state _unused_)
+{
+	const struct rotate_params r = {
+		.path = audit_file, .rollover = LOG_ROLL_SIZE, .max_bytes = 100, .max_files = 2
+	};
+	const struct audit_entry e = { .status = 200, .path = "/v2/credentials" };
+	struct audit *a = audit_new(&r);
+	_cleanup_(freep) char *first = path_join("%s.1", audit_file),
+			      *third = path_join("%s.3", audit_file);
+
+	for (int i = 0; i < 8; i++)
+		audit_write(a, &e);
+	(void) audit_free(a);
+	assert_int_equal(access(third, F_OK), 0);
+	assert_int_equal(access(first, F_OK), -1);
+}
+
+/* ---- rates ---- */
+
+static void one_account_does_not_use_up_anothers(void **state _unused_)
+{
+	static struct pace p;
+	struct in_addr one = { htonl(0x0a000002) }, two = { htonl(0x0a000003) };
+	int64_t now = 5000000, wait = 0;
+	uint64_t key;
+
+	pace_init(&p, 40, 60);
+	key = pace_key(&p, one, "/x");
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(pace_ask(&p, key, now, false), 0);
+	assert_int_equal(pace_ask(&p, key, now, false), 25000); /* 1/40 s */
+	assert_int_equal(pace_ask(&p, pace_key(&p, one, "/y"), now, false), 0);
+	assert_int_equal(pace_ask(&p, pace_key(&p, two, "/x"), now, false), 0);
+	assert_int_equal(pace_ask(&p, key, now + 25000, false), 0);
+	assert_int_not_equal(pace_ask(&p, key, now + 25000, false), 0);
+	/* In line, each next one waits longer; refused ones have cost nothing. */
+	for (int i = 1; i <= 10; i++) {
+		wait = pace_ask(&p, key, now + 25000, true);
+		assert_int_equal(wait, 25000 * i);
+	}
+}
+
+/* Whoever asks under a million names neither fills memory nor gets more for itself. */
+static void many_names_do_not_free_anybodys_account(void **state _unused_)
+{
+	static struct pace p;
+	struct in_addr one = { htonl(0x0a000002) };
+	uint64_t busy;
+	char path[32];
+
+	pace_init(&p, 40, 60);
+	busy = pace_key(&p, one, NULL);
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(pace_ask(&p, busy, 1, false), 0);
+	for (int i = 0; i < 1000000; i++) {
+		(void) snprintf(path, sizeof(path), "/%d", i);
+		(void) pace_ask(&p, pace_key(&p, one, path), 2, false);
+	}
+	assert_true(pace_ask(&p, busy, 2, false) > 0);
+}
+
+static void rates_are_refused_only_where_that_is_set(void **state)
+{
+	struct bench *b = *state;
+	struct metadata_request q = { .method = "GET",
+				      .path = "/v2/credentials/one-task",
+				      .peer = { htonl(0x0a000002) },
+				      .peer_port = 77,
+				      .forwarded_for = "1.2.3.4" };
+	struct metadata_params p = { .view = &b->view, .roles = b->roles };
+	struct http_reply r = {};
+	_cleanup_(freep) char *text = NULL;
+	int64_t wait = 0;
+	int let = 0;
+
+	for (int i = 0; i < PACE_BURST; i++)
+		assert_true(metadata_admits(b->metadata, &q, 1000, &wait, &r));
+	assert_false(metadata_admits(b->metadata, &q, 1000, &wait, &r));
+	assert_int_equal(wait, 1000000 / PACE_PER_S);
+	assert_null(r.body);
+	q.path = "/v4/other"; /* the task as a whole */
+	assert_false(metadata_admits(b->metadata, &q, 1000, &wait, &r));
+	q.peer.s_addr = htonl(0x0a000004);
+	assert_true(metadata_admits(b->metadata, &q, 1000, &wait, &r));
+
+	b->metadata = metadata_free(b->metadata);
+	config.metadata_rps = 40;
+	config.metadata_burst = 60;
+	assert_int_equal(metadata_new(&p, &b->metadata, NULL), 0);
+	config.metadata_rps = config.metadata_burst = 0;
+	empty_audit();
+	q.path = "/v2/credentials/one-task";
+	while (metadata_admits(b->metadata, &q, 1000, &wait, &r))
+		let++;
+	assert_int_equal(let, 60);
+	assert_int_equal(wait, 0);
+	assert_int_equal(r.status, 429);
+	assert_string_equal(r.content_type, "text/plain; charset=utf-8");
+	assert_string_equal(r.body, "You have reached maximum request limit.");
+	assert_string_equal(r.headers, "X-Rate-Limit-Limit: 40.00\nX-Rate-Limit-Duration: 1\n"
+				       "X-Rate-Limit-Request-Forwarded-For: 1.2.3.4\n"
+				       "X-Rate-Limit-Request-Remote-Addr: 10.0.0.4:77\n");
+	text = audit_text();
+	assert_string_equal(text + strlen("2025-05-01T10:00:00Z"),
+			    " 429 10.0.0.4:77 \"/v2/credentials\" \"-\" -\n");
+	free(r.body);
+	free(r.headers);
+}
+
+static int make_dir(void **state _unused_)
+{
+	if (!mkdtemp(audit_dir))
+		return -1;
+	(void) snprintf(audit_file, sizeof(audit_file), "%s/audit.log", audit_dir);
+	return 0;
+}
+
+static int remove_dir(void **state _unused_)
+{
+	free(headers);
+	return fs_remove_tree(AT_FDCWD, audit_dir, NULL);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -279,8 +600,17 @@ int main(void)
 		TEST(expired_and_missing_ones_are_said_to_be),
 		TEST(an_id_never_changes_hands),
 		TEST(addresses_of_the_stopped_are_nobodys),
+		TEST(an_interface_is_shown_whole_in_version_4),
 		TEST(containers_are_told_where_to_ask),
+		TEST(unclean_paths_lead_to_clean_ones),
+		TEST(what_is_no_utf8_is_answered_all_the_same),
+		TEST(requests_for_credentials_are_audited_without_ids),
+		TEST(an_audit_log_that_cannot_be_written_stops_nobody),
+		TEST(an_audit_log_is_rotated),
+		TEST(one_account_does_not_use_up_anothers),
+		TEST(many_names_do_not_free_anybodys_account),
+		TEST(rates_are_refused_only_where_that_is_set),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

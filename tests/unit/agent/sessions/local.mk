@@ -18,3 +18,11 @@ tests_unit_agent_sessions_test_tcs_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/agent/sessions/test-session
 tests_unit_agent_sessions_test_session_SOURCES = tests/unit/agent/sessions/test-session.c $(AWS_FAKE)
 tests_unit_agent_sessions_test_session_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread
+
+UNIT_TESTS += tests/unit/agent/sessions/test-attachments
+tests_unit_agent_sessions_test_attachments_SOURCES = tests/unit/agent/sessions/test-attachments.c
+tests_unit_agent_sessions_test_attachments_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/agent/sessions/test-reach
+tests_unit_agent_sessions_test_reach_SOURCES = tests/unit/agent/sessions/test-reach.c $(AWS_FAKE)
+tests_unit_agent_sessions_test_reach_LDADD = $(AGENT_LIBS) $(UNIT_LIBS) -lpthread

@@ -11,6 +11,7 @@
 
 #include "agent/acs/frame.h"
 #include "agent/acs/private.h"
+#include "agent/engine/task.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/macro.h"
@@ -87,6 +88,16 @@ static int on_put(void *userdata, int64_t seq, struct err *err)
 	return b->put_result ? err_set(err, b->put_result, "disk full") : 0;
 }
 
+static int on_interface(void *userdata, const char *task_arn, const struct task_eni *eni,
+			int64_t wait_ms, struct err *err)
+{
+	struct bench *b = userdata;
+
+	(void) buf_printf(&b->calls, "interface %s %s %s %02x %lld\n", task_arn ? task_arn : "-",
+			  eni->ec2_id, eni->attachment_arn, eni->mac[5], (long long) wait_ms);
+	return b->put_result ? err_set(err, b->put_result, "disk full") : 0;
+}
+
 static void on_heartbeat(void *userdata)
 {
 	((struct bench *) userdata)->heartbeats++;
@@ -97,6 +108,7 @@ static const struct acs_handlers handlers = {
 	.on_role_credentials = on_role,
 	.on_manifest = on_manifest,
 	.on_stop_verified = on_stop,
+	.on_interface = on_interface,
 	.put_manifest_seq = on_put,
 	.on_heartbeat = on_heartbeat,
 };
@@ -242,6 +254,33 @@ static void credentials_of_known_tasks_are_kept_and_acked(void **state)
 	assert_string_equal(role_store_get(b->acs.p.roles, "id1")->secret_access_key, "s");
 }
 
+/* What is refused leaves the task and what it has as they were. */
+static void bad_credentials_change_nothing(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "{\"messageId\":\"m2\",\"taskArn\":\"t\",\"roleType\":\"TaskApplication\","
+		  "\"roleCredentials\":{\"credentialsId\":\"id1\",\"secretAccessKey\":\"s\"}}",
+		  "roleCredentials: accessKeyId: missing" },
+		{ "{\"messageId\":\"m2\",\"taskArn\":\"u\",\"roleType\":\"TaskApplication\","
+		  "\"roleCredentials\":{\"credentialsId\":\"id1\",\"accessKeyId\":\"k2\","
+		  "\"secretAccessKey\":\"s\"}}",
+		  "roleCredentials: credentialsId: it is that of another task or role" },
+	};
+	struct bench *b = *state;
+
+	assert_string_equal(give(b, "IAMRoleCredentialsMessage",
+				 "{\"messageId\":\"m1\",\"taskArn\":\"t\",\"roleType\":"
+				 "\"TaskApplication\",\"roleCredentials\":{\"credentialsId\":\"id1\","
+				 "\"accessKeyId\":\"k1\",\"secretAccessKey\":\"s\"}}"),
+			    "");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_string_equal(give(b, "IAMRoleCredentialsMessage", cases[i][0]), cases[i][1]);
+		assert_string_equal(buf_str(&b->sent), "");
+		assert_string_equal(buf_str(&b->calls), "");
+		assert_string_equal(role_store_get(b->acs.p.roles, "id1")->access_key_id, "k1");
+	}
+}
+
 static void credentials_of_unknown_tasks_are_not(void **state)
 {
 	struct bench *b = *state;
@@ -318,28 +357,94 @@ static void a_manifest_that_cannot_be_remembered_is_not_acked(void **state)
 	assert_int_equal(b->acs.manifest_seq, -1);
 }
 
-static void what_this_build_cannot_do_is_not_acked(void **state)
+#define ENI(arn)                                                                                   \
+	"{\"ec2Id\":\"eni-1\",\"macAddress\":\"02:00:00:00:00:0a\"," arn                           \
+	"\"ipv4Addresses\":[{\"privateAddress\":\"10.0.0.5\"}],"                                   \
+	"\"subnetGatewayIpv4Address\":\"10.0.0.1/24\"}"
+#define ENIS ",\"elasticNetworkInterfaces\":[" ENI("\"attachmentArn\":\"at\",") "]"
+
+static void announced_interfaces_are_kept_and_acked(void **state)
 {
-	static const char *const cases[][3] = {
-		{ "AttachTaskNetworkInterfacesMessage",
-		  "{" COMMON ",\"waitTimeoutMs\":1,\"elasticNetworkInterfaces\":[{}]}",
-		  "elastic network interfaces are not supported by this release" },
-		{ "AttachInstanceNetworkInterfacesMessage", "{" COMMON "}",
-		  "waitTimeoutMs: missing" },
-		{ "AttachTaskNetworkInterfacesMessage", "{" COMMON ",\"waitTimeoutMs\":1}",
+	struct bench *b = *state;
+
+	assert_string_equal(give(b, "AttachTaskNetworkInterfacesMessage",
+				 "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1000" ENIS "}"),
+			    "");
+	assert_string_equal(buf_str(&b->calls), "interface t eni-1 at 0a 1000\n");
+	assert_string_equal(buf_str(&b->sent), ACK);
+	assert_string_equal(give(b, "AttachInstanceNetworkInterfacesMessage",
+				 "{" COMMON ",\"waitTimeoutMs\":1000" ENIS "}"),
+			    "");
+	assert_string_equal(buf_str(&b->calls), "interface - eni-1 at 0a 1000\n");
+	assert_string_equal(buf_str(&b->sent), ACK);
+}
+
+static void bad_announcements_are_named_and_not_acked(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "{" COMMON ",\"waitTimeoutMs\":1" ENIS "}", "taskArn: missing" },
+		{ "{" COMMON ",\"taskArn\":\"t\"" ENIS "}",
+		  "waitTimeoutMs: 0 is outside 1..604800000" },
+		{ "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1}",
 		  "elasticNetworkInterfaces: missing" },
-		{ "ConfirmAttachmentMessage",
-		  "{" COMMON ",\"attachment\":{\"attachmentArn\":\"a\","
-		  "\"attachmentType\":\"amazonebs\"}}",
-		  "attachments of type 'amazonebs' are not supported by this release" },
-		{ "ConfirmAttachmentMessage", "{" COMMON "}",
-		  "attachment: attachmentArn: missing" },
+		{ "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1,"
+		  "\"elasticNetworkInterfaces\":[]}",
+		  "elasticNetworkInterfaces: is empty" },
+		{ "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1,"
+		  "\"elasticNetworkInterfaces\":[{}]}",
+		  "elasticNetworkInterfaces[0]: ec2Id: missing" },
+		{ "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1,"
+		  "\"elasticNetworkInterfaces\":[" ENI("") "]}",
+		  "elasticNetworkInterfaces[0]: attachmentArn: missing" },
 	};
 	struct bench *b = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_string_equal(give(b, cases[i][0], cases[i][1]), cases[i][2]);
+		assert_string_equal(give(b, "AttachTaskNetworkInterfacesMessage", cases[i][0]),
+				    cases[i][1]);
 		assert_string_equal(buf_str(&b->sent), "");
+		assert_string_equal(buf_str(&b->calls), "");
+	}
+	b->put_result = ENOSPC;
+	assert_string_equal(give(b, "AttachTaskNetworkInterfacesMessage",
+				 "{" COMMON ",\"taskArn\":\"t\",\"waitTimeoutMs\":1" ENIS "}"),
+			    "disk full");
+	assert_string_equal(buf_str(&b->sent), "");
+}
+
+#define ARNS                                                                                       \
+	"\"messageId\":\"m1\",\"clusterArn\":\"arn:a:ecs:r:1:cluster/c\","                         \
+	"\"containerInstanceArn\":\"arn:a:ecs:r:1:container-instance/c/i\","
+#define PROPERTY(name, value) "{\"name\":\"" name "\",\"value\":\"" value "\"}"
+#define VOLUME(fs)                                                                                 \
+	PROPERTY("volumeId", "vol-1")                                                              \
+	"," PROPERTY("volumeSizeGib", "1") "," PROPERTY("deviceName", "/dev/x") "," PROPERTY(      \
+		"sourceVolumeHostPath", "p") "," PROPERTY("volumeName", "v") fs
+#define EBS(arn, properties)                                                                       \
+	"{" ARNS "\"attachment\":{\"attachmentArn\":\"" arn "\",\"attachmentType\":\"amazonebs\"," \
+	"\"attachmentProperties\":[" properties "]}}"
+
+/* It came, says the ack; that it is attached is said by nobody. */
+static void volumes_are_acked_and_never_confirmed(void **state)
+{
+	static const char *const cases[][2] = {
+		{ EBS("arn:a:ecs:r:1:attachment/x", VOLUME("," PROPERTY("fileSystem", "xfs"))), "" },
+		{ EBS("x", VOLUME("")), "attachment: attachmentArn: 'x' is no ARN" },
+		{ EBS("arn:a:ecs:r:1:attachment/x", PROPERTY("volumeId", "")),
+		  "attachment: attachmentProperties[0]: value: missing" },
+		{ EBS("arn:a:ecs:r:1:attachment/x", PROPERTY("volumeId", "v")),
+		  "attachment: attachmentProperties: volumeSizeGib: missing" },
+		{ EBS("arn:a:ecs:r:1:attachment/x", VOLUME("," PROPERTY("fileSystem", "zfs"))),
+		  "attachment: attachmentProperties: fileSystem: 'zfs' is none of xfs, ext2, ext3, "
+		  "ext4 and ntfs" },
+		{ "{" COMMON "}", "clusterArn: 'c' is no ARN" },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_string_equal(give(b, "ConfirmAttachmentMessage", cases[i][0]), cases[i][1]);
+		assert_true((*buf_str(&b->sent) != '\0') == (cases[i][1][0] == '\0'));
+		assert_string_equal(buf_str(&b->calls), "");
 	}
 }
 
@@ -466,12 +571,15 @@ int main(void)
 		TEST(a_payload_without_its_members_is_not_handed_on),
 		TEST(tasks_with_bad_credentials_still_reach_the_engine),
 		TEST(credentials_of_known_tasks_are_kept_and_acked),
+		TEST(bad_credentials_change_nothing),
 		TEST(credentials_of_unknown_tasks_are_not),
 		TEST(a_manifest_asks_before_it_stops),
 		TEST(a_manifest_without_candidates_is_only_acked),
 		TEST(old_manifests_are_discarded_silently),
 		TEST(a_manifest_that_cannot_be_remembered_is_not_acked),
-		TEST(what_this_build_cannot_do_is_not_acked),
+		TEST(announced_interfaces_are_kept_and_acked),
+		TEST(bad_announcements_are_named_and_not_acked),
+		TEST(volumes_are_acked_and_never_confirmed),
 		TEST(updates_are_refused),
 		TEST(unknown_types_are_skipped),
 		cmocka_unit_test(frames_are_decoded),

@@ -108,6 +108,37 @@ static void attributes_follow_the_configuration(void **state)
 	assert_false(has(again, "ecs.capability.external"));
 }
 
+static void interfaces_of_tasks_are_promised_by_settings(void **state)
+{
+	struct host_facts f = facts;
+	struct config c = test_config();
+	json_auto_t *off = NULL, *all = NULL, *few = NULL;
+
+	(void) state;
+	f.vpc_id = "vpc-1";
+	f.subnet_id = "subnet-1";
+	c.high_density_eni = c.awsvpc_block_imds = true;
+	assert_int_equal(capabilities_build(&c, &f, true, &off, NULL), 0);
+	assert_false(has(off, "ecs.capability.task-eni-block-instance-metadata"));
+	assert_false(has(off, "ecs.capability.task-eni-trunking"));
+	assert_false(has(off, "ecs.vpc-id"));
+	c.task_eni = true;
+	assert_int_equal(capabilities_build(&c, &f, true, &all, NULL), 0);
+	assert_true(has(all, "ecs.capability.task-eni"));
+	assert_true(has(all, "ecs.capability.task-eni.ipv6"));
+	assert_true(has(all, "ecs.capability.cni-plugin-version"));
+	assert_true(has(all, "ecs.capability.task-eni-block-instance-metadata"));
+	assert_true(has(all, "ecs.capability.task-eni-trunking"));
+	assert_true(has(all, "ecs.vpc-id"));
+	assert_true(has(all, "ecs.subnet-id"));
+	c.high_density_eni = c.awsvpc_block_imds = false;
+	assert_int_equal(capabilities_build(&c, &facts, true, &few, NULL), 0);
+	assert_true(has(few, "ecs.capability.task-eni"));
+	assert_false(has(few, "ecs.capability.task-eni-block-instance-metadata"));
+	assert_false(has(few, "ecs.capability.branch-cni-plugin-version"));
+	assert_false(has(few, "ecs.vpc-id"));
+}
+
 static void the_tail_of_the_attributes_is_in_order(void **state)
 {
 	struct host_facts f = facts;
@@ -272,6 +303,7 @@ int main(void)
 		cmocka_unit_test(resources_come_in_order_and_without_zeros),
 		cmocka_unit_test(a_reservation_of_everything_is_refused),
 		cmocka_unit_test(attributes_follow_the_configuration),
+		cmocka_unit_test(interfaces_of_tasks_are_promised_by_settings),
 		cmocka_unit_test(the_tail_of_the_attributes_is_in_order),
 		cmocka_unit_test(every_attribute_must_come_back),
 		cmocka_unit_test(meminfo_is_read_in_mib),

@@ -248,7 +248,7 @@ static void a_failing_discovery_is_tried_again(void **state)
 	assert_true(loop_until(b->event, &b->opened, 5000));
 	assert_int_equal(b->api.requests, 4);
 	assert_true(session_connected(b->session));
-	assert_true(clock_mono_ms() - session_step_ms(b->session) < 5000);
+	assert_true(session_due_ms(b->session) > clock_mono_ms());
 	assert_non_null(strstr(session_url(b->session), "/acs/ws"));
 }
 
@@ -259,7 +259,8 @@ static void a_refusing_peer_is_tried_again(void **state)
 
 	b->behaviour = REFUSE;
 	make_session(b, 0);
-	assert_false(loop_until(b->event, &never, 150));
+	for (int i = 0; i < 500 && b->peer.connections < 3; i++)
+		assert_false(loop_until(b->event, &never, 20));
 	assert_false(b->opened);
 	assert_false(b->closed);
 	assert_true(b->peer.connections >= 3);
@@ -300,6 +301,34 @@ static void an_inactive_instance_waits(void **state)
 	assert_int_equal(b->peer.connections, 1);
 }
 
+/* An hour's pause is no halt; a session of which nothing comes at all is one. */
+static void a_session_is_due_after_its_pause(void **state)
+{
+	struct bench *b = *state;
+	int64_t now;
+
+	b->behaviour = INACTIVE;
+	make_session(b, 1);
+	assert_in_range(session_due_ms(b->session) - clock_mono_ms(), 1, 10);
+	assert_true(loop_until(b->event, &b->inactive, 5000));
+	now = clock_mono_ms();
+	assert_in_range(session_due_ms(b->session) - now, SESSION_INACTIVE_DELAY_MS - 5000,
+			SESSION_INACTIVE_DELAY_MS + 10);
+}
+
+static void a_session_that_stands_still_is_overdue(void **state)
+{
+	struct bench *b = *state;
+	bool never = false;
+
+	b->behaviour = REFUSE;
+	make_session(b, 50);
+	assert_false(loop_until(b->event, &never, 200));
+	assert_true(session_due_ms(b->session) > clock_mono_ms()); /* refused, but it gets on */
+	(void) usleep(600 * 1000);                                 /* nobody turns the loop */
+	assert_true(session_due_ms(b->session) < clock_mono_ms());
+}
+
 static void a_failed_session_comes_back(void **state)
 {
 	struct bench *b = *state;
@@ -323,6 +352,8 @@ int main(void)
 		TEST(endpoints_that_lead_nowhere_are_asked_for_again),
 		TEST(silence_ends_a_connection_and_another_follows),
 		TEST(an_inactive_instance_waits),
+		TEST(a_session_is_due_after_its_pause),
+		TEST(a_session_that_stands_still_is_overdue),
 		TEST(a_failed_session_comes_back),
 	};
 

@@ -108,6 +108,18 @@ static void hosts_names_the_container_and_its_friends(void **state)
 	assert_file(w, "hostname", "web\n");
 }
 
+static void both_addresses_have_the_name(void **state)
+{
+	struct place *w = *state;
+
+	w->p.address = "10.1.0.2";
+	w->p.address6 = "fd00::a01:2";
+	w->p.domainname = "corp.test";
+	write_ok(w);
+	assert_file(w, "hosts",
+		    LOCALHOST "10.1.0.2\tweb.corp.test web\nfd00::a01:2\tweb.corp.test web\n");
+}
+
 static void host_mode_carries_the_hosts_lines_over(void **state)
 {
 	struct place *w = *state;
@@ -168,8 +180,14 @@ static void resolvers_that_cannot_be_reached_are_left_out(void **state)
 	static const struct {
 		const char *host, *behind;
 		bool keep;
-		const char *want;
+		const char *want, *six;
 	} cases[] = {
+		{ "nameserver ::1\nnameserver fe80::1%eth0\nnameserver fe80::2\nnameserver "
+		  "127.0.0.1\n"
+		  "nameserver 2001:db8::53\nnameserver ::ffff:127.0.0.1\nnameserver 192.0.2.53\n",
+		  NULL, false, "nameserver 2001:db8::53\nnameserver 192.0.2.53\n", "fd00::ac1e:2" },
+		{ "nameserver 127.0.0.53\n", "nameserver 2001:db8::53\n", false,
+		  "nameserver 2001:db8::53\n", "fd00::ac1e:2" },
 		{ "nameserver 192.0.2.53\nsearch a.test b.test\noptions ndots:2 edns0\n", NULL,
 		  false, "nameserver 192.0.2.53\nsearch a.test b.test\noptions ndots:2 edns0\n" },
 		{ "# x\nnameserver 127.0.0.1\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n",
@@ -198,6 +216,7 @@ static void resolvers_that_cannot_be_reached_are_left_out(void **state)
 		if (cases[i].behind)
 			put(w->behind, cases[i].behind);
 		w->p.keep_loopback_dns = cases[i].keep;
+		w->p.address6 = cases[i].six;
 		write_ok(w);
 		assert_file(w, "resolv.conf", cases[i].want);
 	}
@@ -244,6 +263,7 @@ int main(void)
 #define WITH_PLACE(t) cmocka_unit_test_setup_teardown(t, make_place, remove_place)
 	const struct CMUnitTest tests[] = {
 		WITH_PLACE(hosts_names_the_container_and_its_friends),
+		WITH_PLACE(both_addresses_have_the_name),
 		WITH_PLACE(host_mode_carries_the_hosts_lines_over),
 		WITH_PLACE(bad_entries_are_named),
 		WITH_PLACE(bad_dns_settings_are_named),

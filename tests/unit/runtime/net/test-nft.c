@@ -9,24 +9,17 @@
 #include "runtime/net/netns.h"
 #include "runtime/net/nft.h"
 
-static void elements_are_numbers_only(void **state _unused_)
-{
-	struct nft_element e[] = {
-		{ { htonl(0x0a010203) }, 8080, 80, IPPROTO_TCP },
-		{ { htonl(0x0a010203) }, 65535, 53, IPPROTO_UDP },
-	};
-	_cleanup_(buf_done) struct buf b = {};
-
-	nft_text_add(&b, e, 0);
-	assert_string_equal(buf_str(&b), "");
-	nft_text_add(&b, e, 2);
-	assert_string_equal(buf_str(&b), "add element inet ecs ports { 6 . 8080 : 10.1.2.3 . 80, "
-					 "17 . 65535 : 10.1.2.3 . 53 }\n");
-}
+/* 10.1.0.0/16, fd00:1::/64 */
+static const struct nft_params params = {
+	.bridge = "ecs0",
+	.subnet.s_addr = 0x010a,
+	.prefix_len = 16,
+	.six = { .prefix.s6_addr = { 0xfd, 0, 0, 1 }, .prefix_len = 64 },
+};
 
 static void the_metadata_service_is_closed_unless_asked_for(void **state _unused_)
 {
-	struct nft_params p = { "ecs0", { htonl(0x0a010000) }, 16, false };
+	struct nft_params p = params;
 	_cleanup_(buf_done) struct buf closed = {}, open = {};
 
 	nft_text_table(&closed, &p);
@@ -40,9 +33,37 @@ static void the_metadata_service_is_closed_unless_asked_for(void **state _unused
 	assert_null(strstr(open.data, "fd00:ec2::254"));
 }
 
+static void a_port_for_the_host_and_its_tasks_is_closed_to_others(void **state _unused_)
+{
+	struct nft_params p = params;
+	_cleanup_(buf_done) struct buf closed = {}, open = {};
+
+	p.near_port = 51678;
+	nft_text_table(&closed, &p);
+	assert_non_null(strstr(closed.data, "raw iifname != \"ecs0\" iifname != lo ip daddr"
+					    " 10.1.0.1 tcp dport 51678 drop\n"));
+	nft_text_table(&open, &params);
+	assert_null(strstr(open.data, "51678"));
+}
+
+static void without_ipv6_nothing_of_it_passes(void **state _unused_)
+{
+	struct nft_params p = params;
+	_cleanup_(buf_done) struct buf with = {}, without = {};
+
+	nft_text_table(&with, &p);
+	assert_non_null(strstr(with.data, "raw iifname \"ecs0\" ip6 saddr != fd00:1::/64 drop\n"));
+	assert_non_null(strstr(with.data, "output ip6 daddr != { ::1, fe80::/10 } fib"));
+	p.loopback6 = true;
+	p.six.prefix_len = 0;
+	nft_text_table(&without, &p);
+	assert_non_null(strstr(without.data, "raw iifname \"ecs0\" meta nfproto ipv6 drop\n"));
+	assert_null(strstr(without.data, "@ports6"));
+}
+
 static void a_table_taken_over_keeps_its_elements(void **state _unused_)
 {
-	struct nft_params p = { "ecs0", { htonl(0x0a010000) }, 16, false };
+	struct nft_params p = params;
 	_cleanup_(buf_done) struct buf b = {};
 
 	nft_text_table(&b, &p);
@@ -105,8 +126,9 @@ static void hardware_addresses_are_local_and_unique(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(elements_are_numbers_only),
 		cmocka_unit_test(the_metadata_service_is_closed_unless_asked_for),
+		cmocka_unit_test(a_port_for_the_host_and_its_tasks_is_closed_to_others),
+		cmocka_unit_test(without_ipv6_nothing_of_it_passes),
 		cmocka_unit_test(a_table_taken_over_keeps_its_elements),
 		cmocka_unit_test(device_names_cannot_leave_their_quotes),
 		cmocka_unit_test(namespace_ids_are_file_names),
