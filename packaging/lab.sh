@@ -40,10 +40,14 @@ lab_ecsctl() { # agent-name arguments...
 # long: lab_slow NUMBER
 lab_slow() { echo $(($1 * ${LAB_SLOW:-1})); }
 
+# How long something may take that is bound to come: LAB_PATIENCE=N, for a machine that is busy with much else, makes
+# such limits N times as long and lengthens nothing that goes well: lab_limit NUMBER
+lab_limit() { echo $(($(lab_slow "$1") * ${LAB_PATIENCE:-1})); }
+
 # Waits until a command succeeds: lab_wait SECONDS WHAT COMMAND...
 lab_wait() {
 	local seconds what=$2 deadline
-	seconds=$(lab_slow "$1")
+	seconds=$(lab_limit "$1")
 	shift 2
 	deadline=$((SECONDS + seconds))
 	until "$@" >/dev/null 2>&1; do
@@ -75,12 +79,12 @@ lab_stop() {
 	lab_running "$name" || return 0
 	pid=$(cat "$LAB_DIR/$name.pid")
 	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
-	for _ in $(seq "$(lab_slow 100)"); do
+	for _ in $(seq "$(lab_limit 100)"); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.05
 	done
 	if kill -0 "$pid" 2>/dev/null; then
-		echo "lab: $name (pid $pid) did not end within $(lab_slow 5) s, killing it" >&2
+		echo "lab: $name (pid $pid) did not end within $(lab_limit 5) s, killing it" >&2
 		kill -KILL "$pid" 2>/dev/null || true
 	fi
 	rm -f "$LAB_DIR/$name.pid"

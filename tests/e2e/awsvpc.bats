@@ -112,7 +112,7 @@ inside() { # arn command...
 	shift
 	nsenter --net="/proc/$pid/ns/net" env -i "${env[@]}" PATH=/usr/bin:/bin:/sbin "$@"
 }
-fetch() { curl -sS --max-time 5 "$@"; }
+fetch() { curl -sS --max-time 30 "$@"; }
 detail() { describe "$1" ".attachments[0].details[] | select(.name == \"$2\").value"; } # arn name
 device_is_here() { ip -j link | jq -e --arg mac "$MAC" 'any(.[]; .address == $mac)' >/dev/null; }
 attachment_is() { [ "$(describe "$1" '.attachments[0].status')" = "$2" ]; } # arn status
@@ -126,8 +126,8 @@ local_rules() {
 is_served() { [ "$(in_vpc curl -sS --max-time 2 http://10.64.0.5/who)" = task ]; }
 
 @test "a task reaches the subnet from its interface's addresses" {
-	[ "$(inside "$APP" curl -sS --max-time 5 http://10.64.0.1/)" = 10.64.0.5 ]
-	[ "$(inside "$APP" curl -sS --max-time 5 'http://[fd64::1]/')" = fd64::5 ]
+	[ "$(inside "$APP" curl -sS --max-time 30 http://10.64.0.1/)" = 10.64.0.5 ]
+	[ "$(inside "$APP" curl -sS --max-time 30 'http://[fd64::1]/')" = fd64::5 ]
 	inside "$APP" ip -j addr show eth0 >"$LAB_DIR/addr.json"
 	[ "$(jq -r '.[0].address' "$LAB_DIR/addr.json")" = "$MAC" ]
 	jq -e '[.[0].addr_info[].local] | contains(["10.64.0.5", "10.64.0.6", "fd64::5"])' "$LAB_DIR/addr.json"
@@ -135,7 +135,7 @@ is_served() { [ "$(in_vpc curl -sS --max-time 2 http://10.64.0.5/who)" = task ];
 
 @test "the subnet reaches the task's port on every address, and the host has published none" {
 	for at in 10.64.0.5 10.64.0.6 '[fd64::5]'; do
-		[ "$(in_vpc curl -sS --max-time 5 "http://$at/who")" = task ]
+		[ "$(in_vpc curl -sS --max-time 30 "http://$at/who")" = task ]
 	done
 	[ "$(describe "$APP" '.containers[0].networkBindings | length')" = 0 ]
 	run fetch http://127.0.0.1:80/who
@@ -155,16 +155,16 @@ is_served() { [ "$(in_vpc curl -sS --max-time 2 http://10.64.0.5/who)" = task ];
 
 @test "metadata and credentials are served inside" {
 	base=$(inside "$APP" printenv ECS_CONTAINER_METADATA_URI_V4)
-	inside "$APP" curl -sS --max-time 5 "$base" >"$LAB_DIR/metadata.json"
+	inside "$APP" curl -sS --max-time 30 "$base" >"$LAB_DIR/metadata.json"
 	jq -e --arg mac "$MAC" '.Networks[0] | .NetworkMode == "awsvpc" and .MACAddress == $mac
 		and .IPv4Addresses[0] == "10.64.0.5" and (.IPv6Addresses | index("fd64::5") != null)
 		and .IPv4SubnetCIDRBlock == "10.64.0.0/24"' "$LAB_DIR/metadata.json"
 	uri=$(inside "$APP" printenv AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
-	[ "$(inside "$APP" curl -sS --max-time 5 "http://169.254.170.2$uri" | jq -r .RoleArn)" = "$ROLE" ]
+	[ "$(inside "$APP" curl -sS --max-time 30 "http://169.254.170.2$uri" | jq -r .RoleArn)" = "$ROLE" ]
 }
 
 @test "the instance metadata service is out of reach, though the subnet would answer" {
-	in_vpc curl -sS --max-time 5 http://169.254.169.254/
+	in_vpc curl -sS --max-time 30 http://169.254.169.254/
 	for at in 169.254.169.254 '[fd00:ec2::254]'; do
 		run inside "$APP" curl -sS --max-time 2 "http://$at/latest/meta-data/"
 		[ "$status" -ne 0 ]
@@ -200,7 +200,7 @@ is_served() { [ "$(in_vpc curl -sS --max-time 2 http://10.64.0.5/who)" = task ];
 	from_task silent tcp 169.254.169.254 80 udp 169.254.169.254 80
 	[ "$(from_task ask tcp 10.88.0.2 7000)" = "10.88.0.1 7000" ]
 	base=$(inside "$APP" printenv ECS_CONTAINER_METADATA_URI_V4)
-	inside "$APP" curl -fsS --max-time 5 -o /dev/null "$base"
+	inside "$APP" curl -fsS --max-time 30 -o /dev/null "$base"
 	ip addr del 169.254.169.254/32 dev lo
 }
 

@@ -87,7 +87,7 @@ is_active() { [ "$(instance_status ACTIVE)" = 1 ]; }
 	arn=$(lab_aws list-tasks --cluster lab --service-name served --query 'taskArns[]' --output text)
 	jq -n '{http: {operation: "UpdateContainerInstancesState", status: 400, count: 1}}' |
 		curl -fsS --data-binary @- http://127.0.0.1:8080/local/fault >/dev/null
-	lab_ecsctl agent drain --stop-tasks --timeout 60
+	lab_ecsctl agent drain --stop-tasks --timeout 300
 	is_draining
 	[ "$(describe "$arn" '.containers[0].exitCode')" = 7 ]
 	[ -z "$(lab_aws list-tasks --cluster lab --family served --query 'taskArns[]' --output text)" ]
@@ -106,7 +106,7 @@ service_is_empty() { [ "$(lab_aws list-tasks --cluster lab --family "$1" --query
 	arns=()
 	mapfile -t arns < <(run_task farewell --count 2)
 	for arn in "${arns[@]}"; do until_status "$arn" RUNNING; done
-	lab_ecsctl agent drain --stop-tasks --timeout 60
+	lab_ecsctl agent drain --stop-tasks --timeout 300
 	# Everything is told when the command returns: nothing is waited for.
 	for arn in "${arns[@]}"; do
 		[ "$(describe "$arn" .lastStatus)" = STOPPED ]

@@ -142,12 +142,12 @@ inside() { # command, as a process of the task's
 @test "metadata and credentials are served inside, at the address of IPv4" {
 	base=$(inside printenv ECS_CONTAINER_METADATA_URI_V4)
 	[[ $base == http://169.254.170.2/* ]]
-	inside curl -fsS --max-time 5 "$base" >"$LAB_DIR/metadata.json"
+	inside curl -fsS --max-time 30 "$base" >"$LAB_DIR/metadata.json"
 	address=$(in_task "$WEB" ip -6 -j address show dev eth0 | jq -r '.[0].addr_info[0].local')
 	jq -e --arg address "$address" '.Networks[0].IPv6Addresses == [$address] and .Ports[0].ContainerPort == 80' \
 		"$LAB_DIR/metadata.json"
 	uri=$(inside printenv AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
-	inside curl -fsS --max-time 5 "http://169.254.170.2$uri" | jq -e '.RoleArn == "arn:aws:iam::123456789012:role/app"'
+	inside curl -fsS --max-time 30 "http://169.254.170.2$uri" | jq -e '.RoleArn == "arn:aws:iam::123456789012:role/app"'
 }
 
 @test "instance metadata is closed to the task, of either family" {

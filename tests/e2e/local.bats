@@ -33,7 +33,7 @@ teardown() { lab_report 2>/dev/null; }
 lab_ecsctl() {
 	local name=$1
 	shift
-	timeout 60 "$LAB_BUILD/ecsctl" --socket "$LAB_DIR/$name/run/agent.sock" "$@"
+	timeout 300 "$LAB_BUILD/ecsctl" --socket "$LAB_DIR/$name/run/agent.sock" "$@"
 }
 
 start_agent() {
@@ -98,8 +98,11 @@ no_task_of() { ! lab_ecsctl agent ps -a | grep -q "$1"; }
 	run lab_ecsctl agent run -d --name server-1 "$file"
 	[ "$status" -eq 1 ] && [[ $output == *"is still there"* ]]
 	# The port is taken for tasks of any kind: the second one waits for it, says so, and can be stopped.
-	run timeout 5 "$LAB_BUILD/ecsctl" --socket "$LAB_DIR/agent/run/agent.sock" run --rm "$file"
-	[[ $output == *"the task waits for"*8099* ]]
+	"$LAB_BUILD/ecsctl" --socket "$LAB_DIR/agent/run/agent.sock" run --rm "$file" >"$LAB_DIR/second" 2>&1 3>&- &
+	second=$!
+	lab_wait 20 "it to say what it waits for" grep -q 'the task waits for.*8099' "$LAB_DIR/second"
+	kill $second
+	wait $second || true
 	run lab_ecsctl agent rm server-1
 	[ "$status" -eq 1 ] && [[ $output == *"has not stopped"* ]]
 	lab_ecsctl agent stop --wait server-1

@@ -71,14 +71,14 @@ container() { jq -c ".Containers[] | select(.Name == \"$1\")" <<<"$body"; } # na
 	register_script curious 'sleep 600'
 	arn=$(run_task curious)
 	until_status "$arn" RUNNING 60
-	[ "$(inside "$arn" curl -sS --max-time 5 http://169.254.169.254/latest/meta-data/mac)" = $MAC ]
+	[ "$(inside "$arn" curl -sS --max-time 30 http://169.254.169.254/latest/meta-data/mac)" = $MAC ]
 	grep -F "ECS_ALLOW_INSTANCE_METADATA: Tasks on bridge 'ecs0' reach the instance metadata service and the role" \
 		"$LAB_DIR/agent.log"
 	stop_task "$arn"
 }
 
 @test "introspection is open to others when it is said to be; the task server is not" {
-	curl -fsS --max-time 5 "http://$ELSEWHERE:51678/v1/metadata" |
+	curl -fsS --max-time 30 "http://$ELSEWHERE:51678/v1/metadata" |
 		"$BATS_TEST_DIRNAME/check-schema.py" introspection_metadata
 	run ! curl -sS --max-time 2 "http://$ELSEWHERE:51679/v2/metadata"
 }

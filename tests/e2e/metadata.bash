@@ -12,7 +12,7 @@ inside() { # arn command...
 }
 variable() { inside "$1" printenv "$2"; } # arn name
 ask() {                                   # arn path: prints the body, then the status
-	inside "$1" curl -sS --max-time 10 -w '\n%{http_code}\n' "http://169.254.170.2$2"
+	inside "$1" curl -sS --max-time 30 -w '\n%{http_code}\n' "http://169.254.170.2$2"
 }
 # Asks and has the answer checked by a schema: conforms ARN PATH DEFINITION; the body is in $body.
 export body=

@@ -42,7 +42,7 @@ make_mount_helper() {
 		#!/bin/sh
 		case \$4 in *awscredsuri=*) ;; *) exec /bin/mount "\$@" ;; esac
 		uri=\${4#*awscredsuri=}
-		curl -sS --max-time 10 "http://169.254.170.2\${uri%%,*}" >"$BATS_FILE_TMPDIR/answer" || exit
+		curl -sS --max-time 30 "http://169.254.170.2\${uri%%,*}" >"$BATS_FILE_TMPDIR/answer" || exit
 		for target; do :; done
 		exec /bin/mount -t tmpfs none "\$target"
 	EOF
@@ -75,9 +75,9 @@ make_mount_helper() {
 	has_credentials "$owner" "$uri"
 	refused='{"code":"InvalidIdInRequest","message":"CredentialsV2Request: Credentials not found","HTTPErrorCode":400}'
 	[ "$(ask "$thief" "$uri")" = "$refused"$'\n400' ]
-	run inside "$thief" curl -sS --max-time 10 "http://$BRIDGE:51679$uri"
+	run inside "$thief" curl -sS --max-time 30 "http://$BRIDGE:51679$uri"
 	[ "$output" = "$refused" ]
-	run curl -sS --max-time 10 "http://127.0.0.1:51679$uri" # nor may the host's own namespace
+	run curl -sS --max-time 30 "http://127.0.0.1:51679$uri" # nor may the host's own namespace
 	[ "$output" = "$refused" ]
 	run ! inside "$thief" curl -sS --max-time 2 "http://127.0.0.1:51679$uri"
 	# Its neighbour's address as a source: the answers go to the neighbour.
@@ -98,7 +98,7 @@ make_mount_helper() {
 	[ "$(jq -r .RoleArn "$BATS_FILE_TMPDIR/answer")" = "$ROLE" ]
 	[[ $(jq -r .AccessKeyId "$BATS_FILE_TMPDIR/answer") == ASIA* ]]
 	uri=$(variable "$arn" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
-	curl -fsS --max-time 10 -o /dev/null "http://169.254.170.2$uri" # also later: they are renewed
+	curl -fsS --max-time 30 -o /dev/null "http://169.254.170.2$uri" # also later: they are renewed
 	[ "$(ask "$OTHER" "$uri" | tail -1)" = 400 ]
 	run ! grep -F "${uri##*/}" "$LAB_DIR/agent.log"
 	stop_task "$arn"
@@ -210,7 +210,7 @@ make_mount_helper() {
 
 @test "answers tell of the rate; unclean paths are moved; bodies and paths have an end" {
 	uri=$(variable "$APP" ECS_CONTAINER_METADATA_URI_V4) path=/v4/${uri##*/}
-	head() { inside "$APP" curl -sS --max-time 10 -o /dev/null -D - "$@" | tr -d '\r'; }
+	head() { inside "$APP" curl -sS --max-time 30 -o /dev/null -D - "$@" | tr -d '\r'; }
 	for url in "$uri" "$uri/task" "$uri/taskWithTags" "http://169.254.170.2/nothing"; do
 		head "$url" >"$LAB_DIR/head"
 		cat "$LAB_DIR/head"
@@ -234,7 +234,7 @@ make_mount_helper() {
 	/usr/bin/head -c 90000 /dev/zero >"$LAB_DIR/large"
 	head -H 'Expect:' --data-binary "@$LAB_DIR/large" "$uri" | grep -q '^HTTP/1.1 413'
 	head -H 'Expect:' -H 'Transfer-Encoding: chunked' --data-binary "@$LAB_DIR/large" "$uri" | grep -q '^HTTP/1.1 413'
-	run ! inside "$APP" sh -c "yes | curl -sS --max-time 10 -T - -o /dev/null '$uri'"
+	run ! inside "$APP" sh -c "yes | curl -sS --max-time 30 -T - -o /dev/null '$uri'"
 	[ "$status" != 28 ] # the server gave up, not curl
 	has_credentials "$APP" "$(variable "$APP" AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)"
 }
@@ -283,7 +283,7 @@ make_mount_helper() {
 	protect() { # arn [body]: prints the answer, then the status
 		local url
 		url=$(variable "$1" ECS_AGENT_URI)/task-protection/v1/state
-		inside "$1" curl -sS --max-time 10 -w '\n%{http_code}\n' ${2:+-X PUT -d "$2"} "$url" >"$LAB_DIR/answer"
+		inside "$1" curl -sS --max-time 30 -w '\n%{http_code}\n' ${2:+-X PUT -d "$2"} "$url" >"$LAB_DIR/answer"
 		head -1 "$LAB_DIR/answer" | "$BATS_TEST_DIRNAME/check-schema.py" protection
 		jq -c . < <(head -1 "$LAB_DIR/answer")
 		tail -1 "$LAB_DIR/answer"

@@ -209,7 +209,7 @@ teardown() { lab_report; }
 		--query 'tasks[].containers[].networkBindings[].[hostPort]' --output text | sort -u)
 	[ "$(wc -l <<<"$ports")" -eq 50 ]
 	for port in $ports; do
-		[ "$(curl -fsS --max-time 5 "http://127.0.0.1:$port/")" = "Hello from an ECS task." ]
+		[ "$(curl -fsS --max-time 30 "http://127.0.0.1:$port/")" = "Hello from an ECS task." ]
 	done
 	[ "$(lab_ecsctl agent ps --json | jq '[.tasks[] | select(.lastStatus == "RUNNING")] | length')" -eq 50 ]
 	stop_all_tasks

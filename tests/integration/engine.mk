@@ -6,15 +6,16 @@ ENGINE_TOLD = tests/integration/engine/told.c tests/integration/engine/told.h
 # A third of the points each, as all of them take minutes.
 CRASH_MATRIX = tests/integration/engine/test-crash-matrix-1 tests/integration/engine/test-crash-matrix-2 \
 	tests/integration/engine/test-crash-matrix-3
-ENGINE_TESTS = tests/integration/engine/test-awsvpc tests/integration/engine/test-engine tests/integration/engine/test-crash \
-	$(CRASH_MATRIX) tests/integration/engine/test-health \
-	tests/integration/engine/test-fields tests/integration/engine/test-volumes \
-	tests/integration/engine/test-depends tests/integration/engine/test-limits \
-	tests/integration/engine/test-inputs \
-	tests/integration/engine/test-image-cleanup \
-	tests/integration/engine/test-persistence tests/integration/engine/test-doctor \
-	tests/integration/engine/test-offline tests/integration/engine/test-pulls \
-	tests/integration/engine/test-runtime tests/integration/engine/test-stops
+# The longest first: most of their time is waiting, beside which the others run.
+ENGINE_TESTS = tests/integration/engine/test-engine tests/integration/engine/test-runtime \
+	tests/integration/engine/test-health $(CRASH_MATRIX) \
+	tests/integration/engine/test-image-cleanup tests/integration/engine/test-inputs \
+	tests/integration/engine/test-fields tests/integration/engine/test-offline \
+	tests/integration/engine/test-awsvpc tests/integration/engine/test-volumes \
+	tests/integration/engine/test-persistence tests/integration/engine/test-stops \
+	tests/integration/engine/test-depends tests/integration/engine/test-crash \
+	tests/integration/engine/test-pulls tests/integration/engine/test-limits \
+	tests/integration/engine/test-doctor
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 tests_integration_engine_test_depends_SOURCES = tests/integration/engine/test-depends.c agent/metering.c \

@@ -32,18 +32,14 @@ is_same() { # dir dir deb|rpm
 	result $? "both rounds gave the same $3 packages, byte for byte" "$dir/log"
 }
 
-exec 7>"$build/dist.lock" # tests/vm/run.sh makes it, too
-flock 7
-rm -f "$build"/ecs-agent-*.tar.xz
-make -s -C "$build" dist >"$dir/log" 2>&1 || { tail "$dir/log" && exit 1; }
-cp "$build"/ecs-agent-*.tar.xz "$dir/"
-exec 7>&-
-tarball=$(echo "$dir"/ecs-agent-*.tar.xz)
-rounds=(one two)
-for round in "${rounds[@]:0:${once:-2}}"; do
-	"$top/packaging/make-deb.sh" "$tarball" "$dir/$round" >"$dir/log" 2>&1
-	result $? "Debian packages, round $round" "$dir/log"
-done
+made=$("$top/tests/packaging/make-package.sh" "$build" 2>"$dir/log")
+result $? "Debian packages" "$dir/log"
+tarball=$(echo "$made"/ecs-agent-*.tar.xz)
+cp -r "$made" "$dir/one"
+if [ -z "$once" ]; then
+	"$top/packaging/make-deb.sh" "$tarball" "$dir/two" >"$dir/log" 2>&1
+	result $? "Debian packages once more" "$dir/log"
+fi
 [ -n "$once" ] || is_same one two deb
 lintian --allow-root --fail-on error,warning "$dir"/one/ecs-agent_*.deb "$dir"/one/ecs-controlplane_*.deb >"$dir/log" 2>&1
 result $? "lintian has no error and no warning" "$dir/log"

@@ -38,7 +38,7 @@ vm_start() {
 # Waits until a boot got as far as to run commands.
 vm_await_boot() {
 	local line seconds
-	seconds=$(lab_slow 180)
+	seconds=$(lab_limit 180)
 	# Open for writing too: it does not end when the machine does.
 	exec {vm_out}<>"$LAB_DIR/shell.out"
 	while read -r -t "$seconds" -u "$vm_out" line; do
@@ -53,7 +53,7 @@ vm_await_boot() {
 vm() {
 	local seconds=60 id=$RANDOM$RANDOM got status text
 	[ "$1" != -t ] || { seconds=$2 && shift 2; }
-	seconds=$(lab_slow "$seconds")
+	seconds=$(lab_limit "$seconds")
 	exec {vm_out}<>"$LAB_DIR/shell.out"
 	printf '%s %s %s\n' "$id" "$seconds" "$(base64 -w0 <<<"$1")" >"$LAB_DIR/shell.in"
 	while read -r -t "$((seconds + 10))" -u "$vm_out" got status text; do # the machine ends it
@@ -68,7 +68,7 @@ vm() {
 # Waits until a command in the machine succeeds; the machine does the waiting: vm_wait SECONDS WHAT COMMAND
 vm_wait() {
 	local seconds
-	seconds=$(lab_slow "$1")
+	seconds=$(lab_limit "$1")
 	vm -t "$1" "for ((i = $seconds * 2; i > 0; i--)); do { $3; } >/dev/null 2>&1 && exit; sleep 0.5; done; exit 1" ||
 		lab_die "timed out after $seconds s in the machine: $2"
 }

@@ -25,53 +25,28 @@ mkdir -p "$cache"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-# The same files make the same package: it is made again when one of them changed.
-make_package() {
-	local tarball key
-	exec 7>"$build/dist.lock" # tests/packaging/packages.sh makes it, too
-	flock 7
-	rm -f "$build"/ecs-agent-*.tar.xz
-	make -s -C "$build" dist >&2
-	cp "$build"/ecs-agent-*.tar.xz "$out/"
-	exec 7>&-
-	tarball=$(echo "$out"/ecs-agent-*.tar.xz)
-	key=$(tar -xJOf "$tarball" --exclude='*/tests/*' --exclude='*/docs/*.md' --exclude=Makefile.in | sha256sum | cut -c1-12)
-	package=$cache/package-$key
-	exec 8>"$package.lock"
-	flock 8
-	if [ ! -d "$package" ]; then
-		rm -rf "$cache"/package-*/ "$package.tmp"
-		DEB_BUILD_OPTIONS="nocheck ${DEB_BUILD_OPTIONS:-}" "$here/../../packaging/make-deb.sh" "$tarball" "$package.tmp" "$cache" >&2
-		make_newer "$package.tmp"
-		mv "$package.tmp" "$package"
-	fi
-	flock -u 8
-}
-
-# The next version of the package, with the same programs.
-make_newer() { # dir
-	local tree=$1/newer
+# The next version of a package, with the same programs: make_newer DIRECTORY-OF-THE-PACKAGE
+make_newer() {
+	local tree=$out/newer
 	dpkg-deb -R "$1"/ecs-agent_*.deb "$tree"
 	sed -i 's/^Version: .*/&+newer/' "$tree/DEBIAN/control"
-	mkdir "$1/next"
-	dpkg-deb -b --root-owner-group "$tree" "$1/next" >/dev/null
+	dpkg-deb -b --root-owner-group "$tree" "$out" >/dev/null
 	rm -rf "$tree"
 }
 
-in_namespace() { unshare --mount "$@" 8>&-; }
-
-make_package
+package=$("$here/../packaging/make-package.sh" "$build")
 VM_PACKAGE=$(echo "$package"/ecs-agent_*.deb)
-VM_PACKAGE_NEWER=$(echo "$package"/next/*.deb)
-VM_IMAGE=$(in_namespace "$here/make-image.sh" "$cache")
-VM_IMAGE_INSTALLED=$(in_namespace "$here/make-image.sh" "$cache" "$VM_PACKAGE")
-export VM_IMAGE VM_IMAGE_INSTALLED VM_PACKAGE VM_PACKAGE_NEWER ECS_BUILD_DIR=$build
+VM_IMAGE=$(unshare --mount "$here/make-image.sh" "$cache")
+VM_IMAGE_INSTALLED=$(unshare --mount "$here/make-image.sh" "$cache" "$VM_PACKAGE")
 [ -z "$prepare" ] || exit 0
+make_newer "$package"
+VM_PACKAGE_NEWER=$(echo "$out"/*.deb)
+export VM_IMAGE VM_IMAGE_INSTALLED VM_PACKAGE VM_PACKAGE_NEWER ECS_BUILD_DIR=$build
 
 [ $# -gt 0 ] || set -- "$here"/{v2,user-data,v1}.bats
 # shellcheck disable=SC2317 # by xargs
 one() {
-	timeout --kill-after=60 $((1200 * ${LAB_SLOW:-1})) \
+	timeout --kill-after=60 $((2400 * ${LAB_SLOW:-1})) \
 		unshare --net --mount bats --formatter tap --timing "$2" >"$1/$(basename "$2")" 2>&1 || true
 }
 export -f one

@@ -46,7 +46,7 @@ teardown() { vm_report; }
 }
 
 @test "the instance registers and connects; systemd and the doctor find nothing wrong" {
-	vm "ecsctl status --wait $(lab_slow 60)"
+	vm "ecsctl status --wait $(lab_limit 60)"
 	is_connected
 	vm 'systemctl status ecs' | grep -q 'Status: "Connected to cluster lab'
 	vm -t 120 'systemctl is-system-running --wait'
