@@ -46,13 +46,14 @@ lab_limit() { echo $(($(lab_slow "$1") * ${LAB_PATIENCE:-1})); }
 
 # Waits until a command succeeds: lab_wait SECONDS WHAT COMMAND...
 lab_wait() {
-	local seconds what=$2 deadline
+	local seconds what=$2 deadline pause=1
 	seconds=$(lab_limit "$1")
 	shift 2
 	deadline=$((SECONDS + seconds))
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || lab_die "timed out after $seconds s: $what" || return 1
-		sleep 0.1
+		sleep "0.$pause"
+		pause=$((pause < 5 ? pause + 1 : 5)) # looking costs, too
 	done
 }
 
@@ -126,9 +127,7 @@ lab_busybox_root() {
 	mkdir -p "$root"/{bin,etc,tmp,root,www,proc,sys,dev,usr/bin,sbin,usr/sbin}
 	chmod 1777 "$root/tmp"
 	cp "$(command -v busybox)" "$root/bin/busybox"
-	"$root/bin/busybox" --list-full | while read -r applet; do
-		[ -e "$root/$applet" ] || ln -s /bin/busybox "$root/$applet"
-	done
+	chroot "$root" /bin/busybox --install -s && rm "$root/linuxrc"
 	printf 'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/www:/bin/sh\n' >"$root/etc/passwd"
 	printf 'root:x:0:\nwww-data:x:33:\n' >"$root/etc/group"
 	echo 'Hello from an ECS task.' >"$root/www/index.html"

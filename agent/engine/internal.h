@@ -114,7 +114,7 @@ struct engine {
 		*init_program, *trash; /* owned */
 	sd_event_source *trash_work;   /* the child that empties it, or the timer until the next */
 	struct backoff trash_backoff;
-	sd_event_source *lingering; /* groups of nobody whose processes were killed */
+	sd_event_source *lingering; /* what is nobody's and is not gone yet */
 	int64_t lingering_ms;
 	bool trash_grew; /* meanwhile */
 };

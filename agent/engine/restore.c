@@ -254,7 +254,7 @@ static void look_again(struct engine *e)
 		(void) sd_event_source_set_description(e->lingering, "engine-lingering");
 }
 
-static void collect_cgroups(struct engine *e)
+static bool collect_cgroups(struct engine *e)
 {
 	_cleanup_(strv_freep) char **names = NULL;
 	_cleanup_(err_done) struct err err = {};
@@ -273,15 +273,7 @@ static void collect_cgroups(struct engine *e)
 		left |= !path || cgroup_kill(path, &err) < 0 || cgroup_task_remove(*s, &err) < 0;
 		err_done(&err);
 	}
-	if (left)
-		look_again(e);
-}
-
-static int on_lingering(sd_event_source *s, uint64_t usec, void *userdata)
-{
-	(void) s, (void) usec;
-	collect_cgroups(userdata);
-	return 0;
+	return left;
 }
 
 static void collect_namespaces(struct engine *e)
@@ -308,47 +300,73 @@ static void collect_namespaces(struct engine *e)
 	}
 }
 
-static void each_entry(const char *dir,
-		       void (*fn)(struct engine *e, const char *dir, const char *id),
+/* @fn tells whether something is left of an entry; so does this, of any. */
+static bool each_entry(const char *dir,
+		       bool (*fn)(struct engine *e, const char *dir, const char *id),
 		       struct engine *e)
 {
 	_cleanup_(closedirp) DIR *d = opendir(dir);
 	const struct dirent *entry;
+	bool left = false;
 
 	while (d && (entry = readdir(d)))
 		if (entry->d_name[0] != '.')
-			fn(e, dir, entry->d_name);
+			left |= fn(e, dir, entry->d_name);
+	return left;
 }
 
-static void collect_run_dir(struct engine *e, const char *dir, const char *id)
+/* A shim whose processes were just killed may still write there. */
+static bool collect_run_dir(struct engine *e, const char *dir, const char *id)
 {
 	const struct container *c = container_by_id(e, id);
 	_cleanup_(freep) char *path = path_join("%s/%s", dir, id);
 
 	if ((c && is_live(c)) || !path)
-		return;
+		return false;
 	holder_unmount(path);
-	(void) fs_remove_tree(AT_FDCWD, path, NULL);
+	return fs_remove_tree(AT_FDCWD, path, NULL) < 0;
 }
 
-static void collect_runtime_state(struct engine *e, const char *dir, const char *id)
+static bool collect_runtime_state(struct engine *e, const char *dir, const char *id)
 {
 	const struct container *c = container_by_id(e, id);
 
-	if (!c || !is_live(c))
-		(void) runc_forget(dir, id, NULL);
+	return (!c || !is_live(c)) && runc_forget(dir, id, NULL) < 0;
 }
 
-static void collect_data_dir(struct engine *e, const char *dir, const char *id)
+/* Those of tasks that came since the start are none of these. */
+static bool collect_stray_run_dir(struct engine *e, const char *dir, const char *id)
+{
+	return !container_by_id(e, id) && collect_run_dir(e, dir, id);
+}
+
+static bool collect_stray_runtime_state(struct engine *e, const char *dir, const char *id)
+{
+	return !container_by_id(e, id) && collect_runtime_state(e, dir, id);
+}
+
+static int on_lingering(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct engine *e = userdata;
+	bool left = collect_cgroups(e);
+
+	(void) s, (void) usec;
+	left |= each_entry(e->run_dir, collect_stray_run_dir, e);
+	left |= each_entry(e->runc_root, collect_stray_runtime_state, e);
+	if (left)
+		look_again(e);
+	return 0;
+}
+
+static bool collect_data_dir(struct engine *e, const char *dir, const char *id)
 {
 	const struct container *c = container_by_id(e, id);
 	_cleanup_(freep) char *path = path_join("%s/%s", dir, id);
 
 	if ((c && is_live(c)) || !path)
-		return;
+		return false;
 	(void) rootfs_unmount(path, NULL);
-	if (!c)
-		(void) cleanup_discard_dir(e, path);
+	return !c && cleanup_discard_dir(e, path) < 0;
 }
 
 static int collect_pin(const char *name, const char *id, void *userdata, struct err *err)
@@ -365,13 +383,15 @@ static int collect_pin(const char *name, const char *id, void *userdata, struct 
 static void collect(struct engine *e)
 {
 	_cleanup_(err_done) struct err err = {};
+	bool left = collect_cgroups(e);
 
-	collect_cgroups(e);
 	if (e->net)
 		collect_namespaces(e);
-	each_entry(e->run_dir, collect_run_dir, e);
-	each_entry(e->runc_root, collect_runtime_state, e);
-	each_entry(e->data_dir, collect_data_dir, e);
+	left |= each_entry(e->run_dir, collect_run_dir, e);
+	left |= each_entry(e->runc_root, collect_runtime_state, e);
+	(void) each_entry(e->data_dir, collect_data_dir, e);
+	if (left)
+		look_again(e);
 	metadata_file_collect(e);
 	volumes_restore(e);
 	if (image_store_list_pins(e->images, collect_pin, e, &err) < 0)

@@ -30,7 +30,7 @@ make_newer() {
 	local tree=$out/newer
 	dpkg-deb -R "$1"/ecs-agent_*.deb "$tree"
 	sed -i 's/^Version: .*/&+newer/' "$tree/DEBIAN/control"
-	dpkg-deb -b --root-owner-group "$tree" "$out" >/dev/null
+	dpkg-deb -Zgzip -z1 -b --root-owner-group "$tree" "$out" >/dev/null
 	rm -rf "$tree"
 }
 

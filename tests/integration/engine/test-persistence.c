@@ -313,6 +313,26 @@ static void who_cannot_be_named_is_removed(void **state _unused_)
 	gets_clean();
 }
 
+/* As when the shim of a container that was killed still writes there. */
+static void what_cannot_be_removed_yet_is_removed_later(void **state _unused_)
+{
+	_cleanup_(freep) char *dir = path_join("%s/containers/%064d", world.config.run_dir, 0);
+	_cleanup_(freep) char *busy = path_join("%s/busy", dir);
+	_cleanup_(freep) char *state_dir = path_join("%s/runc/%064d", world.config.run_dir, 0);
+	_cleanup_(freep) char *busy_state = path_join("%s/busy", state_dir);
+
+	world_end_agent();
+	assert_int_equal(fs_mkdir_p(busy, 0700, NULL), 0);
+	assert_int_equal(fs_mkdir_p(busy_state, 0700, NULL), 0);
+	assert_int_equal(mount("test", busy, "tmpfs", 0, NULL), 0);
+	assert_int_equal(mount("test", busy_state, "tmpfs", 0, NULL), 0);
+	world_start_agent();
+	world_turn(50);
+	assert_int_equal(umount(busy), 0); /* it is there to be unmounted */
+	assert_int_equal(umount(busy_state), 0);
+	gets_clean();
+}
+
 static void tasks_of_another_cluster_are_not_ours(void **state _unused_)
 {
 	char *cluster = world.config.cluster;
@@ -506,6 +526,7 @@ int main(void)
 		T(what_ended_meanwhile_says_how),
 		T(who_cannot_be_understood_is_stopped_and_told_of),
 		T(who_cannot_be_named_is_removed),
+		T(what_cannot_be_removed_yet_is_removed_later),
 		T(tasks_of_another_cluster_are_not_ours),
 		T(lost_commits_start_nothing_twice),
 		T(exits_on_a_full_disk_are_told_later),
