@@ -44,6 +44,7 @@ packages_once=
 # come is waited for with patience.
 test_jobs=$((3 * $(nproc)))
 export LAB_PATIENCE=${LAB_PATIENCE:-6}
+export XZ_OPT=-1 DPKG_DEB_COMPRESSOR_LEVEL=1 # tarballs and packages that nobody keeps
 passed=0 failed=0 skipped=0 trouble=()
 is_wanted() { [[ " ${stages[*]} " == *" $1 "* ]]; } # stage
 say() { printf '\n== %s (%s)\n' "$*" "$(date -u +%H:%M:%S)"; }
