@@ -247,6 +247,10 @@ void packet_filter_check(struct engine *e, bool thorough);
 enum { CPU_SHARES_MIN = 2, CPU_SHARES_MAX = 262144 };
 void limits_check_later(struct container *c);
 
+/* collect.c */
+bool container_is_live(const struct container *c); /* it runs, or is about to run again */
+void engine_collect(struct engine *e);             /* once, when all that lives was found again */
+
 /* slots.c: how many runtimes start containers at a time, so that a burst does not thrash the host. */
 int slots_start(struct engine *e, struct err *err);
 bool slots_take(struct container *c);

@@ -1,11 +1,11 @@
 # agent/engine/
 engine_sources = \
-	agent/engine/packet-filter.c \
 	agent/engine/actions.c \
 	agent/engine/admission.c \
 	agent/engine/admission.h \
 	agent/engine/bundle.c \
 	agent/engine/cleanup.c \
+	agent/engine/collect.c \
 	agent/engine/crash.h \
 	agent/engine/decide.c \
 	agent/engine/depends.c \
@@ -50,6 +50,7 @@ engine_sources = \
 	agent/engine/mounts.c \
 	agent/engine/mounts.h \
 	agent/engine/limits.c \
+	agent/engine/packet-filter.c \
 	agent/engine/pass.c \
 	agent/engine/payload-depends.c \
 	agent/engine/payload-docker.c \
@@ -67,6 +68,8 @@ engine_sources = \
 	agent/engine/payload.h \
 	agent/engine/prefetch.c \
 	agent/engine/prefetch.h \
+	agent/engine/pull-start.c \
+	agent/engine/pull.h \
 	agent/engine/pulls.c \
 	agent/engine/rebuild.c \
 	agent/engine/rebuild.h \
