@@ -23,6 +23,13 @@ int launch_start(const struct shim_args *a, int run_dir_fd, struct launch *ret);
  */
 pid_t launch_probe(const struct shim_args *a, char *const *argv, const int fds[3]);
 
+/*
+ * A move of a process to another cgroup waits for a grace period of RCU, some 10 ms, when there was none
+ * shortly before, and so would runc's. One to where we are already lets it pass while runc is starting.
+ * Blocks for as long; what fails is of no matter.
+ */
+void launch_hasten_migration(void);
+
 /* Takes the pty from a runc that has ended well. 0 or -errno. */
 int launch_take_console(struct launch *l);
 

@@ -507,6 +507,7 @@ int main(int argc, char **argv)
 	tell(-1, SHIM_WIRE_HELLO, NULL);
 	/* Only now: a new session is a new scheduling group, in which runc would start last on a busy machine. */
 	(void) setsid();
+	launch_hasten_migration();
 	protect_from_oom();
 	(void) record_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", shim.boot_id,
 			   sizeof(shim.boot_id));

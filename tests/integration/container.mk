@@ -1,6 +1,6 @@
 # tests/integration/shim/: containers under ecs-shim
 CONTAINER_TESTS = tests/integration/shim/test-hostile tests/integration/shim/test-rootfs tests/integration/shim/test-shim \
-	tests/integration/shim/test-health
+	tests/integration/shim/test-health tests/integration/shim/test-migration
 check_PROGRAMS += $(CONTAINER_TESTS)
 TESTS += $(CONTAINER_TESTS)
 tests_integration_shim_test_hostile_SOURCES = \
@@ -14,6 +14,10 @@ tests_integration_shim_test_shim_SOURCES = \
 	tests/integration/shim/shim.c
 tests_integration_shim_test_shim_LDADD = $(RUNTIME_LIBS)
 tests_integration_shim_test_shim_CPPFLAGS = $(AM_CPPFLAGS)
+tests_integration_shim_test_migration_SOURCES = \
+	tests/integration/shim/box.c tests/integration/shim/box.h \
+	tests/integration/shim/migration.c
+tests_integration_shim_test_migration_LDADD = $(RUNTIME_LIBS)
 tests_integration_shim_test_health_SOURCES = \
 	tests/integration/shim/box.c tests/integration/shim/box.h tests/integration/host.h \
 	tests/integration/shim/health.c
