@@ -48,3 +48,9 @@ bool box_run(struct box *b, struct shim_event *ret, int ms);
 char *box_log(struct box *b);
 
 void box_done(struct box *b);
+
+/* For _cleanup_(). */
+static inline void boxp(struct box *b)
+{
+	box_done(b);
+}

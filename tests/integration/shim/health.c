@@ -13,24 +13,9 @@
 #include "common/json.h"
 #include "tests/integration/host.h"
 #include "tests/integration/shim/box.h"
+#include "tests/integration/shim/tap.h"
 
 enum { WAIT_MS = 30000 };
-
-static int n_tests, n_failed;
-
-static bool ok(bool good, const char *name)
-{
-	n_tests++;
-	n_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", n_tests, name);
-	(void) fflush(stdout);
-	return good;
-}
-
-static void boxp(struct box *b)
-{
-	box_done(b);
-}
 
 /* The probe is the container's process with another command, as the engine writes it. */
 static void add_probe(struct box *b, const char *script)
@@ -305,6 +290,5 @@ int main(void)
 	start_period();
 	memory();
 	box_teardown();
-	printf("1..%d\n", n_tests);
-	return n_failed ? 1 : 0;
+	return tap_end();
 }

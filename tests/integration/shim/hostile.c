@@ -13,21 +13,7 @@
 #include "common/fs.h"
 #include "runtime/rootfs/rootfs.h"
 #include "tests/integration/shim/box.h"
-
-static int n_tests, n_failed;
-
-static void ok(bool good, const char *name)
-{
-	n_tests++;
-	n_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", n_tests, name);
-	(void) fflush(stdout);
-}
-
-static void boxp(struct box *b)
-{
-	box_done(b);
-}
+#include "tests/integration/shim/tap.h"
 
 /* What stands for a file and a directory of the host that an image names. */
 static char *victim, *trap;
@@ -159,6 +145,5 @@ int main(void)
 	box_teardown();
 	free(victim);
 	free(trap);
-	printf("1..%d\n", n_tests);
-	return n_failed > 0;
+	return tap_end();
 }

@@ -13,17 +13,7 @@
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "tests/integration/shim/box.h"
-
-static int n_tests, n_failed;
-
-static bool ok(bool good, const char *name)
-{
-	n_tests++;
-	n_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", n_tests, name);
-	(void) fflush(stdout);
-	return good;
-}
+#include "tests/integration/shim/tap.h"
 
 /* The directory of our cgroup in the hierarchy of /proc/self/cgroup's first line; owned. */
 static char *own_group(void)
@@ -96,6 +86,5 @@ int main(void)
 	}
 	ok(left, "the cgroup is removed again");
 	box_teardown();
-	printf("1..%d\n", n_tests);
-	return n_failed > 0;
+	return tap_end();
 }

@@ -12,18 +12,9 @@
 #include "common/fs.h"
 #include "common/strv.h"
 #include "runtime/rootfs/rootfs.h"
+#include "tests/integration/shim/tap.h"
 
 static char top[] = "/tmp/ecs-rootfs-test-XXXXXX";
-static int n_tests, n_failed;
-
-static bool ok(bool good, const char *name)
-{
-	n_tests++;
-	n_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", n_tests, name);
-	return good;
-}
-
 static char *put(const char *dir, const char *name, const char *text)
 {
 	char *path = path_join("%s/%s", dir, name);
@@ -141,6 +132,5 @@ int main(void)
 	odd_names_and_bad_layers();
 	(void) umount2(top, MNT_DETACH);
 	(void) rmdir(top);
-	printf("1..%d\n", n_tests);
-	return n_failed > 0;
+	return tap_end();
 }

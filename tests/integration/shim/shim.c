@@ -18,27 +18,7 @@
 #include "runtime/runc/runc.h"
 #include "tests/integration/host.h"
 #include "tests/integration/shim/box.h"
-
-static int n_tests, n_failed;
-
-static bool ok(bool good, const char *name)
-{
-	n_tests++;
-	n_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", n_tests, name);
-	(void) fflush(stdout);
-	return good;
-}
-
-static void skipped(const char *name, const char *why)
-{
-	printf("ok %d - %s # SKIP %s\n", ++n_tests, name, why);
-}
-
-static void boxp(struct box *b)
-{
-	box_done(b);
-}
+#include "tests/integration/shim/tap.h"
 
 static void exits_with(const char *script, int code, const char *name)
 {
@@ -655,8 +635,7 @@ int main(int argc, char **argv _unused_)
 	if (only_latency) {
 		latency();
 		box_teardown();
-		printf("1..%d\n", n_tests);
-		return n_failed > 0;
+		return tap_end();
 	}
 	exit_codes();
 	killed_by_signal();
@@ -680,6 +659,5 @@ int main(int argc, char **argv _unused_)
 	task_limits();
 	latency();
 	box_teardown();
-	printf("1..%d\n", n_tests);
-	return n_failed > 0;
+	return tap_end();
 }
