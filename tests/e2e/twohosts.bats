@@ -36,6 +36,7 @@ teardown_file() {
 	stop_peers
 	lab_down
 	run ! grep -q ecs-agent <(nft list ruleset) # the laboratory took it out of Docker's chains, too
+	ip netns delete "$AWAY-far" 2>/dev/null || true # of a test that failed
 	ip netns delete "$AWAY"
 	iptables -P FORWARD ACCEPT
 	ip6tables -P FORWARD ACCEPT
@@ -202,6 +203,33 @@ reaches_soon() { # a second after the ruleset was loaded, and slower only on a s
 		[ "$(from_task "$ONE" tcp "${THERE[$f]}" 7777)" = "${HERE[$f]} 7777" ]
 		[ "$(from_task "$ONE" udp "${THERE[$f]}" 7777)" = "${HERE[$f]} 7777" ]
 	done
+}
+
+@test "what says that packets are too big for a way further on reaches the task that sent them" {
+	local far=$AWAY-far
+	declare -A near=([4]=10.198.0.1/24 [6]=fd00:198::1/64) dest=([4]=10.198.0.2 [6]=fd00:198::2)
+	ip netns add "$far"
+	ip -n "$AWAY" link add narrow mtu 1280 type veth peer name eth0 mtu 1500 netns "$far"
+	# Its IPv6 addresses are good at once.
+	ip netns exec "$far" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad'
+	ip netns exec "$AWAY" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/narrow/accept_dad; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+	ip -n "$AWAY" link set narrow up
+	ip -n "$far" link set eth0 up
+	for f in 4 6; do
+		ip -n "$AWAY" address add "${near[$f]}" dev narrow
+		ip -n "$far" address add "${dest[$f]}/${near[$f]#*/}" dev eth0
+		ip -n "$far" route add default via "${near[$f]%/*}"
+		ip route add "${dest[$f]}" via "${THERE[$f]}"
+		lab_daemon "far-$f" nsenter "--net=/run/netns/$far" \
+			socat -u "TCP$f-LISTEN:9,reuseaddr" "OPEN:$LAB_DIR/far-$f.data,creat"
+		lab_wait 10 "a server far away" eval "ip netns exec $far ss -Hltn$f | grep -q ':9 '"
+		head -c 200000 /dev/zero | in_task "$ONE" timeout 60 socat -u - "TCP$f:[${dest[$f]}]:9"
+		lab_wait 10 "all of it to arrive" eval "[ \$(stat -c %s '$LAB_DIR/far-$f.data') = 200000 ]"
+		in_task "$ONE" ip route get "${dest[$f]}" | grep -q 'mtu 1280'
+		ip route del "${dest[$f]}" via "${THERE[$f]}"
+	done
+	ip -n "$AWAY" link delete narrow
+	ip netns delete "$far"
 }
 
 @test "who has a route to the bridge does not reach what is not published" {

@@ -79,7 +79,7 @@ int main(void)
 	if (group && mkdir(group, 0755) == 0) {
 		moves_to_where_it_is(group);
 		ok(move_to(home), "back to the cgroup of before");
-		for (int i = 0; !left && i < 500; i++) { /* the shim is about to end */
+		for (int i = 0; !left && i < 3000; i++) { /* the shim is about to end */
 			left = rmdir(group) == 0;
 			(void) usleep(10000);
 		}
