@@ -103,7 +103,8 @@ run_distcheck() {
 	local flags="--enable-werror CC=clang --enable-asan --enable-ubsan CFLAGS='-O0 -g' CPPFLAGS=-U_FORTIFY_SOURCE"
 	rm -rf "$build/asan"
 	mkdir -p "$build/asan/results"
-	(cd "$build/asan" && "$top/configure" -q)
+	step "asan: configure" bash -c "cd '$build/asan' && '$top/configure' -q" || return 0
+	echo "asan: make distcheck"
 	if make -s -C "$build/asan" -j"$test_jobs" distcheck DISTCHECK_CONFIGURE_FLAGS="$flags" \
 		RESULTS="$build/asan/results" >"$build/asan.log" 2>&1; then
 		passed=$((passed + 1))
@@ -212,7 +213,7 @@ for stage in "${stages[@]}"; do
 	esac
 	case $stage in
 	check) run_check ;;
-	asan) echo "asan: make distcheck" && run_distcheck ;;
+	asan) run_distcheck ;;
 	e2e) # waits more than it computes: machines, which take the longest, and packages are begun beside it
 		! is_wanted vm || { wait_for_vm && run_vm start_tap vm v2.bats v1.bats; }
 		! is_wanted packages || run_packages start_tap
