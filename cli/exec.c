@@ -20,21 +20,27 @@ enum { PROC_FILE_MAX = 4 << 20 };
 
 struct exec_words {
 	const char *target, *user;
+	int64_t uid, gid; /* what @user says */
 	int terminal; /* -1: where standard input is one */
 	char *const *command;
 };
 
-static bool is_user(const char *text)
+/* A user or group id in decimal digits, as far as they go; false: none, or greater than any. */
+static bool parse_id(const char **text, int64_t *ret)
 {
-	size_t n = strspn(text, "0123456789");
+	size_t n = strspn(*text, "0123456789");
 
-	if (n == 0 || n > 9)
+	*ret = n > 0 && n <= 10 ? strtoll(*text, NULL, 10) : -1;
+	*text += n;
+	return *ret >= 0 && *ret <= INT32_MAX; /* runc's bound */
+}
+
+static bool parse_user(const char *text, int64_t *ret_uid, int64_t *ret_gid)
+{
+	*ret_gid = 0;
+	if (!parse_id(&text, ret_uid))
 		return false;
-	if (!text[n])
-		return true;
-	text += n + 1;
-	n = strspn(text, "0123456789");
-	return text[-1] == ':' && n > 0 && n <= 9 && !text[n];
+	return !*text || (*text++ == ':' && parse_id(&text, ret_gid) && !*text);
 }
 
 static int parse(const struct invocation *i, struct exec_words *w)
@@ -49,8 +55,8 @@ static int parse(const struct invocation *i, struct exec_words *w)
 		else if (!take_option(i, &n, "--user", &w->user) || !w->user)
 			return usage_error(i, i->argv[n]);
 	}
-	if (w->user && !is_user(w->user))
-		return usage_error(i, "--user wants numbers: UID[:GID]");
+	if (w->user && !parse_user(w->user, &w->uid, &w->gid))
+		return usage_error(i, "--user wants numbers up to 2147483647: UID[:GID]");
 	if (n + 1 >= i->argc)
 		return usage_error(i, "which container, and which command?");
 	w->target = i->argv[n];
@@ -83,24 +89,20 @@ static char *slurp(const char *path, size_t *ret_len)
 }
 
 /* The first number behind @name in /proc/PID/status; -1: not there. */
-static int status_number(const char *status, const char *name)
+static int64_t status_number(const char *status, const char *name)
 {
 	const char *at = status ? strstr(status, name) : NULL;
 
-	return at ? atoi(at + strlen(name)) : -1;
+	return at ? strtoll(at + strlen(name), NULL, 10) : -1;
 }
 
 /* UID[:GID], else as the container's first process. */
 static json_t *user_json(const struct exec_words *w, const char *status)
 {
-	int uid = status_number(status, "\nUid:"), gid = status_number(status, "\nGid:");
-	const char *colon = w->user ? strchr(w->user, ':') : NULL;
+	int64_t uid = w->user ? w->uid : status_number(status, "\nUid:");
+	int64_t gid = w->user ? w->gid : status_number(status, "\nGid:");
 
-	if (w->user) {
-		uid = atoi(w->user);
-		gid = colon ? atoi(colon + 1) : 0;
-	}
-	return json_pack("{s:i, s:i}", "uid", uid, "gid", gid);
+	return json_pack("{s:I, s:I}", "uid", (json_int_t) uid, "gid", (json_int_t) gid);
 }
 
 /* The terminal's size from the first instruction on: the runtime sets it later, too, but the process may have asked. */
@@ -168,12 +170,11 @@ static int run_runtime(const struct exec_words *w, const char *root, const char 
 	int k = strv_append(&argv, runc && *runc ? runc : "runc");
 	bool terminal = w->terminal < 0 ? isatty(STDIN_FILENO) : w->terminal;
 	const char *const fixed[] = { "--root", root, "exec" };
-
-	for (size_t n = 0; k == 0 && n < ARRAY_SIZE(fixed); n++)
-		k = strv_append(&argv, fixed[n]);
 	int fd = write_process(w, pid, terminal);
 	_cleanup_(freep) char *file = path_join("/proc/self/fd/%d", fd);
 
+	for (size_t n = 0; k == 0 && n < ARRAY_SIZE(fixed); n++)
+		k = strv_append(&argv, fixed[n]);
 	if (fd < 0 || !file) {
 		fprintf(stderr, "ecsctl: cannot describe the process: %s\n", strerror(-fd));
 		return CTL_FAILED;

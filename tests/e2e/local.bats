@@ -175,6 +175,11 @@ no_task_of() { ! lab_ecsctl agent ps -a | grep -q "$1"; }
 	run lab_ecsctl agent exec -T --user root guest true
 	[ "$status" -eq 2 ] && [[ $output == *"UID[:GID]"* ]]
 	[ "$(lab_ecsctl agent exec -T --user 5:6 guest sh -c 'id -u; id -g')" = $'5\n6' ]
+	[ "$(lab_ecsctl agent exec -T --user 2147483647:2147483646 guest sh -c 'id -u; id -g')" = $'2147483647\n2147483646' ]
+	for user in 2147483648 1: :1 1:2:3 99999999999999999999; do
+		run lab_ecsctl agent exec -T --user $user guest true
+		[ "$status" -eq 2 ] && [[ $output == *"--user wants numbers"* ]]
+	done
 	seq 20000 >"$LAB_DIR/in"
 	lab_ecsctl agent exec guest cat <"$LAB_DIR/in" | cmp - "$LAB_DIR/in"
 	lab_ecsctl agent stop --wait guest
