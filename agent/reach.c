@@ -135,21 +135,18 @@ static const char *what_to_do(const struct err *err)
 {
 	switch (err->code) {
 	case EHOSTUNREACH:
-		return "see /etc/resolv.conf and the DNS of the VPC, the name of the endpoint or "
-		       "proxy, "
-		       "and AWS_DEFAULT_REGION";
+		return "see /etc/resolv.conf and the DNS of the VPC, the name of the endpoint "
+		       "or proxy, and AWS_DEFAULT_REGION";
 	case ECONNREFUSED:
 		return "see routes, security group and VPC endpoint, HTTPS_PROXY, and the "
-		       "endpoint's "
-		       "setting (ECS_BACKEND_HOST, AWS_ENDPOINT_URL)";
+		       "endpoint's setting (ECS_BACKEND_HOST, AWS_ENDPOINT_URL)";
 	case ETIMEDOUT:
 		return dropped;
 	case EINVAL:
 		return "the setting is no URL: ECS_BACKEND_HOST, AWS_ENDPOINT_URL";
 	default:
 		return "see the certificate (SSL_CERT_FILE, SSL_CERT_DIR), the clock, and whether "
-		       "it is "
-		       "this service that listens there";
+		       "it is this service that listens there";
 	}
 }
 

@@ -130,7 +130,7 @@ int agent_check_services(struct config *config, bool json)
 	struct program p = { .agent = &a };
 	int k;
 
-	(void) signal(SIGPIPE, SIG_IGN);
+	(void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	agent_init(&a, config);
 	k = run(&p, &err);
 	if (k < 0)

@@ -43,7 +43,7 @@ static int drop_segments(struct dl_phdr_info *info, size_t size, void *userdata)
 	return 0;
 }
 
-/* The next act faults the code that it needs back in from the page cache: 0.2 ms, every ten seconds at most. */
+/* The next act faults the code that it needs back in from the page cache. */
 static int on_look(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	(void) usec, (void) userdata;

@@ -757,6 +757,7 @@ static void a_container_reads_of_itself(void **state _unused_)
 		"\"f=$ECS_CONTAINER_METADATA_FILE; until grep -q READY $f; do sleep 0.05; done; "
 		"echo x 2>/dev/null >$f.y || echo cannot write; "
 		"until grep -q again $f; do sleep 0.05; done; echo seen ${#f}; sleep 1000\"]";
+	_cleanup_(freep) char *nobodys = path_join("%s/metadata/nobody", world.config.data_dir);
 	_cleanup_(freep) char *path = path_join(
 		"%s/metadata/reads/main/ecs-container-metadata.json", world.config.data_dir);
 	json_auto_t *first = NULL, *second = NULL;
@@ -800,11 +801,10 @@ static void a_container_reads_of_itself(void **state _unused_)
 	assert_null(metadata_file_of("reads"));
 
 	/* What belongs to no task goes when the agent starts. */
-	(void) strcpy(strstr(path, "reads"), "nobody");
-	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(mkdir(nobodys, 0700), 0);
 	world_end_agent();
 	world_start_agent();
-	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(access(nobodys, F_OK), -1);
 }
 
 static size_t layers_left(void)

@@ -94,12 +94,13 @@ static const char *bind_ips(void)
 	static char all[128];
 	_cleanup_(json_decrefp) json_t *body = report_body(&task, &config);
 	const json_t *c = json_array_get(json_object_get(body, "containers"), 0), *b;
-	size_t i;
+	size_t i, len = 0;
 
 	all[0] = '\0';
 	json_array_foreach(json_object_get(c, "networkBindings"), i, b) {
-		strcat(all, i ? " " : "");
-		strcat(all, json_get_string(b, "bindIP", "?"));
+		len += (size_t) snprintf(all + len, sizeof(all) - len, "%s%s", i ? " " : "",
+					 json_get_string(b, "bindIP", "?"));
+		assert_true(len < sizeof(all));
 	}
 	return all;
 }
